@@ -1,0 +1,1 @@
+"""Wattline: energy telemetry. The product; it knows nothing of Airflow."""

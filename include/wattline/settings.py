@@ -1,0 +1,57 @@
+"""Every setting of Wattline, typed, with its default and what it means.
+
+Values come from the environment (`WATTLINE_…`) or from the file that `WATTLINE_ENV_FILE` names (the local stack writes
+`.local/wattline.env`). Inside Airflow the databases come from Airflow connections instead, so that rights and
+secrets have one home there.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from functools import lru_cache
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of the command line and of the pipelines."""
+
+    model_config = SettingsConfigDict(env_prefix="WATTLINE_", extra="ignore")
+
+    mysql_owner_url: SecretStr = Field(
+        SecretStr(""), description="mysql://user:password@host:port/solar of the schema's owner (`wattline schema`)"
+    )
+    mysql_gateway_url: SecretStr = Field(
+        SecretStr(""), description="the same for the field gateways' user: simulator and CSV importer"
+    )
+    mysql_url: SecretStr = Field(SecretStr(""), description="the same for the pipelines' user: reads all, writes results")
+    mongo_url: SecretStr = Field(SecretStr(""), description="mongodb://user:password@host:port/solar of the pipelines")
+    mongo_owner_url: SecretStr = Field(SecretStr(""), description="the same for the owner (collections, validators)")
+
+    airflow_url: str = Field("http://localhost:8080", description="address of Airflow's UI and REST API")
+    airflow_user: str = Field("admin", description="user for `wattline history`")
+    airflow_password: SecretStr = Field(SecretStr(""), description="its password")
+
+    late_horizon_hours: int = Field(
+        72, ge=0, description="readings that arrive later than this are reported, and wait for `wattline history`"
+    )
+    max_bad_share: float = Field(0.05, ge=0, le=1, description="a gate stops a batch with a larger share of bad rows")
+
+    oncall_urls: SecretStr = Field(
+        SecretStr(""), description="whom to tell of failed runs: Apprise URLs, separated by blanks (mailto://, solapi://)"
+    )
+    oncall_language: str = Field("en", pattern="^(en|ko)$", description="language of on-call messages: en or ko")
+    oncall_fold_minutes: int = Field(60, ge=0, description="failures of one task within this time are folded into one")
+
+    @property
+    def late_horizon(self) -> timedelta:
+        """How far back late readings are recomputed by the live run."""
+        return timedelta(hours=self.late_horizon_hours)
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings(_env_file=os.environ.get("WATTLINE_ENV_FILE") or None)

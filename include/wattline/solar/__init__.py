@@ -1,0 +1,1 @@
+"""Solar plants: readings of inverters become tick rows, generation and events."""

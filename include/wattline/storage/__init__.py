@@ -1,0 +1,1 @@
+"""Where rows live: one contract a table, one protocol, one adapter a database."""

@@ -1,0 +1,97 @@
+"""Contracts: what a table holds, once, for every database and check that needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from wattline.errors import TerminalError
+
+UTC_TIME = pl.Datetime("us", "UTC")
+"""Every instant: microseconds, UTC."""
+ENERGY = pl.Decimal(18, 6)
+"""Exact energy in kWh; MySQL DECIMAL(18,6), MongoDB Decimal128."""
+POWER = pl.Float64()
+"""Power in kW."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: type, meaning, unit and the range in which a value makes sense.
+
+    `minimum` and `maximum` are in `unit`, both inclusive. A date column is `pl.Date` and a *local* day.
+    """
+
+    name: str
+    dtype: pl.DataType
+    doc: str
+    unit: str | None = None
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: its columns, its natural key and its name in each database.
+
+    Attributes:
+        name: the logical name, used in messages, staging and manifests.
+        key: the natural key; MySQL PRIMARY KEY and MongoDB `_id`, in this order.
+        columns: every column, key columns first.
+        mysql: table name in MySQL, or None where it does not live there.
+        mongo: collection name in MongoDB (the stem, where `month_column` is set), or None.
+        month_column: a UTC_TIME column by whose UTC month the collection is split.
+        indexes: secondary indexes, each a tuple of column names.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    mysql: str | None = None
+    mongo: str | None = None
+    month_column: str | None = None
+    indexes: tuple[tuple[str, ...], ...] = ()
+    _by_name: dict[str, Column] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {column.name: column for column in self.columns})
+        for name in (*self.key, *((self.month_column,) if self.month_column else ()), *sum(self.indexes, ())):
+            self.column(name)
+
+    def column(self, name: str) -> Column:
+        """The column called `name`.
+
+        Raises:
+            TerminalError: there is none.
+        """
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise TerminalError(f"{self.name} has no column {name!r}; it has {', '.join(self._by_name)}") from None
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Column name → polars type, in order."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`frame` with exactly this table's columns, in order, in this table's types.
+
+        Raises:
+            TerminalError: a column is missing, a value does not fit its type, a key is null or a not-null column is.
+        """
+        missing = [name for name in self.schema if name not in frame.columns]
+        if missing:
+            raise TerminalError(f"{self.name}: the frame lacks {', '.join(missing)}")
+        try:
+            shaped = frame.select(pl.col(name).cast(dtype, strict=True) for name, dtype in self.schema.items())
+        except pl.exceptions.PolarsError as error:
+            raise TerminalError(f"{self.name}: a value does not fit its column: {error}") from error
+        required = [column.name for column in self.columns if not column.nullable]
+        nulls = shaped.select(pl.col(required).null_count()).row(0)
+        empty = [name for name, count in zip(required, nulls, strict=True) if count]
+        if empty:
+            raise TerminalError(f"{self.name}: null in {', '.join(empty)}, which must have a value")
+        return shaped

@@ -1,0 +1,80 @@
+"""The half-open time window `[start, end)` in UTC that one run computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from wattline.errors import BadInputError
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open interval `[start, end)`; both ends are time-zone-aware and kept in UTC.
+
+    Raises:
+        BadInputError: an end without time zone, or `end` not after `start`.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            value = getattr(self, name)
+            if value.tzinfo is None:
+                raise BadInputError(f"{value} has no time zone", field=name, remedy="Write it with an offset, e.g. Z")
+            object.__setattr__(self, name, value.astimezone(UTC))
+        if self.end <= self.start:
+            raise BadInputError(f"{self.end} is not after {self.start}", field="end", remedy="Swap the ends")
+
+    def ticks(self, step: timedelta) -> list[datetime]:
+        """Every multiple of `step` (since the epoch) in `(start, end]`: the ends of the intervals inside."""
+        seconds = int(step.total_seconds())
+        first = (int(self.start.timestamp()) // seconds + 1) * seconds
+        return [datetime.fromtimestamp(s, UTC) for s in range(first, int(self.end.timestamp()) + 1, seconds)]
+
+    def __str__(self) -> str:
+        return f"[{self.start:%Y-%m-%dT%H:%M:%SZ}, {self.end:%Y-%m-%dT%H:%M:%SZ})"
+
+
+def parse_time(value: str, field: str) -> datetime:
+    """Parse one ISO 8601 time with offset into UTC.
+
+    Raises:
+        BadInputError: not ISO 8601, or without an offset.
+    """
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise BadInputError(f"{value!r} is no ISO 8601 time", field=field, remedy="Use 2026-11-01T00:00Z") from error
+    if parsed.tzinfo is None:
+        raise BadInputError(f"{value!r} has no offset", field=field, remedy="Add Z or +09:00")
+    return parsed.astimezone(UTC)
+
+
+def resolve(
+    params: Mapping[str, Any],
+    interval: tuple[datetime, datetime] | None,
+    run_after: datetime,
+    step: timedelta,
+) -> Window:
+    """The one rule for what a run computes.
+
+    Explicit `from`/`to` parameters win, else the data interval, else the last closed step before `run_after`.
+
+    Raises:
+        BadInputError: only one of `from` and `to` is given, or one is not a time with offset.
+    """
+    low, high = params.get("from"), params.get("to")
+    if low or high:
+        if not (low and high):
+            raise BadInputError("only one end is given", field="from/to", remedy="Give both from and to")
+        return Window(parse_time(low, "from"), parse_time(high, "to"))
+    if interval is not None and interval[0] < interval[1]:
+        return Window(*interval)
+    seconds = step.total_seconds()
+    end = datetime.fromtimestamp(run_after.timestamp() // seconds * seconds, UTC)
+    return Window(end - step, end)
