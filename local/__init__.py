@@ -1,0 +1,1 @@
+"""The local stack: every server that Wattline talks to, below one folder, without Docker."""
