@@ -1,0 +1,130 @@
+"""Collectors of the solar pipelines: they read, and do nothing else.
+
+Every collector takes `(stores, window, inputs)`: stores by role, the half-open UTC window, and frames staged by earlier
+steps; it returns frames by name. A reading *at* the window's end counts for the tick there, so windows of readings
+are read with both ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from wattline.settings import settings
+from wattline.solar.tables import CUSTOMER, INVERTER, READING, TICK, TICK_ROW
+from wattline.storage.contract import UTC_TIME
+from wattline.storage.store import Condition, Store, Value
+from wattline.window import Window
+
+Frames = dict[str, pl.DataFrame]
+_LONGEST_DAY = timedelta(hours=26)
+"""From a tick back to the start of its local day, daylight saving included, with an hour to spare."""
+
+
+def inverters(stores: Mapping[str, Store], window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
+    """The register: every inverter in use on a local day that the window (or a late reading in it) touches.
+
+    Returns:
+        `inverters`: the columns of INVERTER, plus `timezone` of the plant.
+    """
+    since = window.start - settings().late_horizon - _LONGEST_DAY
+    register = stores["register"].read(INVERTER, (Condition("installed_at", "<=", window.end),))
+    register = register.filter(pl.col("removed_at").is_null() | (pl.col("removed_at") > since))
+    plants = stores["register"].read(CUSTOMER, columns=("mcno", "timezone"))
+    return {"inverters": register.join(plants, on="mcno", how="left", maintain_order="left")}
+
+
+def readings(stores: Mapping[str, Store], window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
+    """The readings of the window, of late arrivals before it, and how each inverter stood before.
+
+    A plant with a reading that arrived in the window for an earlier time is taken from the tick before that reading on,
+    so that its ticks are computed again; arrivals later than the `late_horizon` are left to `wattline history`.
+
+    Args:
+        stores: `log`: holds READING and TICK_ROW.
+        window: what to compute.
+        inputs: `inverters`.
+
+    Returns:
+        `readings`: READING plus `capacity_kw` and `registered`, for the gate; `state`: TICK_ROW rows, the newest at or
+        before each plant's start; `starts`: `mcno, start`.
+    """
+    register = inputs["inverters"]
+    starts = _starts(stores["log"], window, register)
+    rows = [stores["log"].read(READING, (Condition("at", ">=", window.start), Condition("at", "<=", window.end)))]
+    rows.append(_late_rows(stores["log"], window, starts))
+    state = _state(stores["log"], register, starts)
+    rows.append(_readings_before(stores["log"], register, starts, state))
+    known = register.select("mcno", "invno", "capacity_kw", registered=pl.lit(value=True))
+    log = pl.concat(rows).unique(READING.key, keep="first").sort(READING.key)
+    log = log.join(known, on=["mcno", "invno"], how="left", maintain_order="left")
+    return {"readings": log.with_columns(pl.col("registered").fill_null(value=False)), "state": state, "starts": starts}
+
+
+def tick_before(instant: str) -> pl.Expr:
+    """The last tick strictly before the UTC column `instant`."""
+    return pl.col(instant).dt.offset_by("-1us").dt.truncate(f"{int(TICK.total_seconds() // 60)}m")
+
+
+def _starts(log: Store, window: Window, register: pl.DataFrame) -> pl.DataFrame:
+    """`mcno, start` of every registered plant: the window's start, or the tick before its earliest late reading."""
+    horizon = window.start - settings().late_horizon
+    arrived = (Condition("received_at", ">=", window.start), Condition("received_at", "<", window.end))
+    late = log.read(READING, (*arrived, Condition("at", "<=", window.start), Condition("at", ">", horizon)), ("mcno", "at"))
+    earliest = late.group_by("mcno").agg(late=tick_before("at").min())
+    plants = register.select("mcno").unique().join(earliest, on="mcno", how="left")
+    start = pl.min_horizontal(pl.lit(window.start).cast(UTC_TIME), pl.col("late"))
+    return plants.select("mcno", start=start).sort("mcno")
+
+
+def _late_rows(log: Store, window: Window, starts: pl.DataFrame) -> pl.DataFrame:
+    """READING rows from the start of each late plant up to the window."""
+    late = starts.filter(pl.col("start") < window.start)
+    if late.is_empty():
+        return pl.DataFrame(schema=READING.schema)
+    low = late["start"].min()
+    assert isinstance(low, datetime)
+    where = (Condition("at", ">=", low), Condition("at", "<", window.start), _plants(late))
+    rows = log.read(READING, where)
+    return rows.join(late, on="mcno").filter(pl.col("at") >= pl.col("start")).select(READING.schema.names())
+
+
+def _state(log: Store, register: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
+    """TICK_ROW rows at each plant's start; where an inverter has none there, its newest one within the horizon."""
+    found = []
+    for (start,), plants in starts.group_by("start", maintain_order=True):
+        assert isinstance(start, datetime)
+        exact = log.read(TICK_ROW, (Condition("at", "=", start), _plants(plants)))
+        found.append(exact)
+        lacking = register.join(plants, on="mcno", how="semi").join(exact, on=["mcno", "invno"], how="anti")
+        if lacking.height:
+            since = Condition("at", ">", start - settings().late_horizon)
+            where = (since, Condition("at", "<", start), _plants(lacking))
+            older = log.newest(TICK_ROW, ("mcno", "invno"), "at", where)
+            found.append(older.join(lacking, on=["mcno", "invno"], how="semi"))
+    return pl.concat(found) if found else pl.DataFrame(schema=TICK_ROW.schema)
+
+
+def _readings_before(log: Store, register: pl.DataFrame, starts: pl.DataFrame, state: pl.DataFrame) -> pl.DataFrame:
+    """The newest READING before its plant's start of every inverter that has no tick row exactly there.
+
+    The register's snapshot serves where it is old enough; else the log is searched as far back as the horizon.
+    """
+    at_start = state.join(starts, on="mcno").filter(pl.col("at") == pl.col("start"))
+    lacking = register.join(starts, on="mcno").join(at_start, on=["mcno", "invno"], how="anti")
+    snapshots = lacking.filter(pl.col("at") < pl.col("start")).with_columns(received_at=pl.col("at"))
+    found = [snapshots.select(READING.schema.names())]
+    searched = lacking.filter(pl.col("at") >= pl.col("start"))
+    for (start,), rows in searched.group_by("start", maintain_order=True):
+        assert isinstance(start, datetime)
+        since = Condition("at", ">", start - settings().late_horizon)
+        newest = log.newest(READING, ("mcno", "invno"), "at", (since, Condition("at", "<", start), _plants(rows)))
+        found.append(newest.join(rows, on=["mcno", "invno"], how="semi"))
+    return pl.concat(found)
+
+
+def _plants(frame: pl.DataFrame) -> Condition:
+    plants: list[Value] = frame["mcno"].unique().sort().to_list()
+    return Condition("mcno", "in", plants)
