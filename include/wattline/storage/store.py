@@ -70,10 +70,11 @@ class Store(Protocol):
         """The rows that fulfil every condition, in key order, in the contract's types."""
         ...
 
-    def newest(
-        self, table: Table, by: Sequence[str], order: str, where: Sequence[Condition] = ()
-    ) -> pl.DataFrame:
-        """Per distinct `by`, the row with the largest `order` among those that fulfil every condition; in `by` order."""
+    def newest(self, table: Table, by: Sequence[str], order: str, where: Sequence[Condition] = ()) -> pl.DataFrame:
+        """Per distinct `by`, the row with the largest `order` among those that fulfil every condition; in key order.
+
+        Of rows with the same `order` the one with the last key is taken. Rows without `order` do not count.
+        """
         ...
 
     def maximum(self, table: Table, column: str, where: Sequence[Condition] = ()) -> Value | None:

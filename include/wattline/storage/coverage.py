@@ -1,0 +1,45 @@
+"""Which windows of a table are complete: written last by the run that fills it, asked by those that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from pymongo.database import Database
+
+from wattline.storage.documents import documents, put, translated
+from wattline.window import Window
+
+Document = dict[str, Any]
+
+
+def record(database: Database[Document], table: str, window: Window) -> None:
+    """Write down that every row of `table` in `window` is stored; writing it twice changes nothing."""
+    put(
+        documents(database, "migration_state"),
+        {
+            "_id": {"table": table, "start": window.start, "end": window.end},
+            "table": table,
+            "start": window.start,
+            "end": window.end,
+        },
+    )
+
+
+def covered(database: Database[Document], table: str, window: Window) -> bool:
+    """Whether the recorded windows of `table`, taken together, hold the whole of `window`."""
+    overlapping = {"table": table, "start": {"$lt": window.end}, "end": {"$gt": window.start}}
+    with translated():
+        found = documents(database, "migration_state").find(overlapping, {"start": 1, "end": 1}).sort("start")
+        return holds(((row["start"], row["end"]) for row in found), window)
+
+
+def holds(intervals: Iterable[tuple[datetime, datetime]], window: Window) -> bool:
+    """Whether half-open intervals, given in order of their start, leave no hole in `window`."""
+    reached = window.start
+    for start, end in intervals:
+        if start > reached:
+            return False
+        reached = max(reached, end)
+    return reached >= window.end
