@@ -32,9 +32,16 @@ class Window:
 
     def ticks(self, step: timedelta) -> list[datetime]:
         """Every multiple of `step` (since the epoch) in `(start, end]`: the ends of the intervals inside."""
-        seconds = int(step.total_seconds())
-        first = (int(self.start.timestamp()) // seconds + 1) * seconds
-        return [datetime.fromtimestamp(s, UTC) for s in range(first, int(self.end.timestamp()) + 1, seconds)]
+        first = _floor(self.start, step) + step
+        return [first + step * n for n in range((self.end - first) // step + 1)]
+
+    def snapped(self, step: timedelta) -> Window:
+        """The window with both ends moved back to a multiple of `step` since the epoch.
+
+        Raises:
+            BadInputError: less than one step is left.
+        """
+        return Window(_floor(self.start, step), _floor(self.end, step))
 
     def __str__(self) -> str:
         return f"[{self.start:%Y-%m-%dT%H:%M:%SZ}, {self.end:%Y-%m-%dT%H:%M:%SZ})"
@@ -75,6 +82,9 @@ def resolve(
         return Window(parse_time(low, "from"), parse_time(high, "to"))
     if interval is not None and interval[0] < interval[1]:
         return Window(*interval)
-    seconds = step.total_seconds()
-    end = datetime.fromtimestamp(run_after.timestamp() // seconds * seconds, UTC)
+    end = _floor(run_after, step)
     return Window(end - step, end)
+
+
+def _floor(instant: datetime, step: timedelta) -> datetime:
+    return instant - (instant - datetime(1970, 1, 1, tzinfo=UTC)) % step

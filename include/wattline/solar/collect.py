@@ -7,8 +7,9 @@ are read with both ends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import cast
 
 import polars as pl
 
@@ -51,6 +52,7 @@ def readings(stores: Mapping[str, Store], window: Window, inputs: Mapping[str, p
         `readings`: READING plus `capacity_kw` and `registered`, for the gate; `state`: TICK_ROW rows, the newest at or
         before each plant's start; `starts`: `mcno, start`.
     """
+    window = window.snapped(TICK)
     register = inputs["inverters"]
     starts = _starts(stores["log"], window, register)
     rows = [stores["log"].read(READING, (Condition("at", ">=", window.start), Condition("at", "<=", window.end)))]
@@ -72,7 +74,9 @@ def _starts(log: Store, window: Window, register: pl.DataFrame) -> pl.DataFrame:
     """`mcno, start` of every registered plant: the window's start, or the tick before its earliest late reading."""
     horizon = window.start - settings().late_horizon
     arrived = (Condition("received_at", ">=", window.start), Condition("received_at", "<", window.end))
-    late = log.read(READING, (*arrived, Condition("at", "<=", window.start), Condition("at", ">", horizon)), ("mcno", "at"))
+    late = log.read(
+        READING, (*arrived, Condition("at", "<=", window.start), Condition("at", ">", horizon)), ("mcno", "at")
+    )
     earliest = late.group_by("mcno").agg(late=tick_before("at").min())
     plants = register.select("mcno").unique().join(earliest, on="mcno", how="left")
     start = pl.min_horizontal(pl.lit(window.start).cast(UTC_TIME), pl.col("late"))
@@ -84,8 +88,7 @@ def _late_rows(log: Store, window: Window, starts: pl.DataFrame) -> pl.DataFrame
     late = starts.filter(pl.col("start") < window.start)
     if late.is_empty():
         return pl.DataFrame(schema=READING.schema)
-    low = late["start"].min()
-    assert isinstance(low, datetime)
+    low = cast("datetime", late["start"].min())
     where = (Condition("at", ">=", low), Condition("at", "<", window.start), _plants(late))
     rows = log.read(READING, where)
     return rows.join(late, on="mcno").filter(pl.col("at") >= pl.col("start")).select(READING.schema.names())
@@ -94,8 +97,7 @@ def _late_rows(log: Store, window: Window, starts: pl.DataFrame) -> pl.DataFrame
 def _state(log: Store, register: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
     """TICK_ROW rows at each plant's start; where an inverter has none there, its newest one within the horizon."""
     found = []
-    for (start,), plants in starts.group_by("start", maintain_order=True):
-        assert isinstance(start, datetime)
+    for start, plants in _by_start(starts):
         exact = log.read(TICK_ROW, (Condition("at", "=", start), _plants(plants)))
         found.append(exact)
         lacking = register.join(plants, on="mcno", how="semi").join(exact, on=["mcno", "invno"], how="anti")
@@ -117,12 +119,17 @@ def _readings_before(log: Store, register: pl.DataFrame, starts: pl.DataFrame, s
     snapshots = lacking.filter(pl.col("at") < pl.col("start")).with_columns(received_at=pl.col("at"))
     found = [snapshots.select(READING.schema.names())]
     searched = lacking.filter(pl.col("at") >= pl.col("start"))
-    for (start,), rows in searched.group_by("start", maintain_order=True):
-        assert isinstance(start, datetime)
+    for start, rows in _by_start(searched):
         since = Condition("at", ">", start - settings().late_horizon)
         newest = log.newest(READING, ("mcno", "invno"), "at", (since, Condition("at", "<", start), _plants(rows)))
         found.append(newest.join(rows, on=["mcno", "invno"], how="semi"))
     return pl.concat(found)
+
+
+def _by_start(frame: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:
+    """The rows of each distinct `start`; nearly always one group, the window's own start."""
+    for (start,), rows in frame.group_by("start", maintain_order=True):
+        yield cast("datetime", start), rows
 
 
 def _plants(frame: pl.DataFrame) -> Condition:

@@ -24,8 +24,8 @@ def with_segments(rows: pl.DataFrame) -> pl.DataFrame:
     """Add `total`, `boundary` and the filled `segment_offset`, `previous_offset` to rows of a counter.
 
     Args:
-        rows: `mcno, invno, at, totkw` (kWh) and `capacity_kw` (kW or null), in time order per inverter. The first row of
-            an inverter may bring `segment_offset` and `previous_offset` (kWh) from an earlier computation.
+        rows: `mcno, invno, at, totkw` (kWh) and `capacity_kw` (kW or null), in time order per inverter. The first row
+            of an inverter may bring `segment_offset` and `previous_offset` (kWh) from an earlier computation.
 
     Returns:
         The rows in the same order. `total` (kWh) never falls within an inverter.
@@ -68,7 +68,9 @@ def _offsets(rows: pl.DataFrame) -> pl.DataFrame:
     """
     broken = rows.filter(pl.col("boundary").any().over("mcno", "invno"))
     firsts = broken.group_by("mcno", "invno", maintain_order=True).first()
-    offsets = {(r["mcno"], r["invno"]): (r["segment_offset"] or Decimal(0), r["previous_offset"]) for r in firsts.to_dicts()}
+    offsets = {
+        (r["mcno"], r["invno"]): (r["segment_offset"] or Decimal(0), r["previous_offset"]) for r in firsts.to_dicts()
+    }
     decided = []
     for row in broken.filter("boundary").select("position", "mcno", "invno", "totkw", "growth", "limit").to_dicts():
         inverter = (row["mcno"], row["invno"])

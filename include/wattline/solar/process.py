@@ -6,6 +6,7 @@ start of the computation remembers. Energy is `Decimal` from end to end.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,9 +15,22 @@ import polars as pl
 from wattline.solar.counter import with_segments
 from wattline.solar.tables import DAY_GENERATION, DAY_TOTAL_GENERATION, PLANT, TICK, TICK_ROW
 from wattline.storage.contract import ENERGY, UTC_TIME
+from wattline.window import Window
 
 KEY = ("mcno", "invno")
 _ZERO = pl.lit(0).cast(ENERGY)
+
+
+def inverter_log(window: Window, inputs: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The processor of the `inverterlog` pipeline, on the frames that its collectors and its gate staged."""
+    given = InverterLogInput(
+        inverters=inputs["inverters"],
+        readings=inputs["good_readings"],
+        state=inputs["state"],
+        starts=inputs["starts"],
+        end=window.snapped(TICK).end,
+    )
+    return process_inverter_log(given)
 
 
 @dataclass(frozen=True)

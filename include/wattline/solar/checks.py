@@ -1,0 +1,108 @@
+"""What the gates of the solar pipelines demand of a batch.
+
+The gate of `inverterlog` judges values. The gates of the migration judge only what a faithful copy needs: a nonsense
+*value* travels, so that the platform holds what the gateway sent, but a row without a usable key has no place to go.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from wattline.quality.suite import Check, Suite, range_checks, required
+from wattline.solar.tables import INVERTER, READING
+from wattline.storage.contract import POWER, Table
+
+MAX_AC_LOAD = 1.5
+"""AC power and energy a kW of rated AC power: inverters clip at their rating, some ratings are entered too low."""
+MAX_DC_LOAD = 2.0
+"""DC power a kW of rated AC power: panels are oversized by up to two thirds, and clouds' edges add to it."""
+MAX_DAY_HOURS = 24 * MAX_AC_LOAD
+"""Energy a day and kW of rated AC power, in hours."""
+MAX_CLOCK_AHEAD = timedelta(minutes=10)
+"""How far a gateway's clock may be ahead of the server's: one tick."""
+FIRST_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
+"""No plant of the platform is older; earlier times are clocks that lost their battery."""
+
+_MEASURED = ("ackw", "dckw", "daykw", "totkw")
+_LOOK_AT_GATEWAY = "Look at the gateway's readings of this inverter: a register map or scale is wrong"
+_LOOK_AT_RATING = "Compare capacity_kw in the register with the nameplate, then the gateway's scale"
+
+
+def _add_loads(frame: pl.DataFrame) -> pl.DataFrame:
+    """Helper columns: power and energy per rated kW (null without rating) and minutes the gateway's clock is ahead."""
+    # A rating of 0 is a field of the register that nobody filled in, so it says as little as null.
+    rated = pl.when(pl.col("capacity_kw") > 0).then("capacity_kw")
+    return frame.with_columns(
+        pl.col("registered").fill_null(value=False),
+        ac_load=pl.col("ackw") / rated,
+        dc_load=pl.col("dckw") / rated,
+        day_hours=pl.col("daykw") / rated,
+        minutes_ahead=(pl.col("at") - pl.col("received_at")).dt.total_seconds() / 60,
+    )
+
+
+def _at_most(field: str, column: str, limit: float, reason: str, remedy: str) -> Check:
+    return Check("ExpectColumnValuesToBeBetween", field, reason, remedy, {"max_value": limit}, column)
+
+
+READINGS = Suite(
+    name="readings",
+    table=READING,
+    context={"capacity_kw": POWER, "registered": pl.Boolean()},
+    prepare=_add_loads,
+    checks=(
+        Check(
+            "ExpectColumnValuesToBeInSet",
+            "invno",
+            "the inverter is not in the register",
+            "Register the inverter, or correct the number that its gateway sends; then run the window again",
+            {"value_set": [True]},
+            "registered",
+        ),
+        *required(READING, _MEASURED, "Look at the gateway: it could not read this value from the inverter"),
+        *range_checks(READING, _MEASURED, _LOOK_AT_GATEWAY),
+        _at_most("ackw", "ac_load", MAX_AC_LOAD, f"ackw is above {MAX_AC_LOAD:g} x rated AC power", _LOOK_AT_RATING),
+        _at_most("dckw", "dc_load", MAX_DC_LOAD, f"dckw is above {MAX_DC_LOAD:g} x rated AC power", _LOOK_AT_RATING),
+        _at_most(
+            "daykw",
+            "day_hours",
+            MAX_DAY_HOURS,
+            f"daykw is above 24 h at {MAX_AC_LOAD:g} x rated AC power",
+            _LOOK_AT_RATING,
+        ),
+        _at_most(
+            "at",
+            "minutes_ahead",
+            MAX_CLOCK_AHEAD.total_seconds() / 60,
+            f"the gateway's clock is more than {MAX_CLOCK_AHEAD.total_seconds() / 60:g} min ahead of the server's",
+            "Set the gateway's clock (NTP); its later readings are good again",
+        ),
+    ),
+)
+"""Gate of `inverterlog`. A batch: readings, each with the register's rating and whether the register knows it.
+
+An unknown status word is no fault: manufacturers add some, and the power says whether the inverter runs.
+"""
+
+
+def _keys_only(table: Table) -> tuple[Check, ...]:
+    """What a faithful copy of `table` needs: its not-null columns, positive numbers in the key, a time that can be."""
+    remedy = "Correct the row in MySQL; the next run copies it"
+    mandatory = [column.name for column in table.columns if not column.nullable]
+    at = Check(
+        "ExpectColumnValuesToBeBetween",
+        "at",
+        f"at is before {FIRST_INSTANT:%Y-%m-%d}",
+        remedy,
+        {"min_value": FIRST_INSTANT},
+    )
+    return (*required(table, mandatory, remedy), *range_checks(table, ("mcno", "invno"), remedy), at)
+
+
+MIGRATION_READINGS = Suite(name="migration_readings", table=READING, checks=_keys_only(READING))
+"""Gate of the copy of readings to MongoDB."""
+
+MIGRATION_INVERTERS = Suite(name="migration_inverters", table=INVERTER, checks=_keys_only(INVERTER))
+"""Gate of the copy of the register to MongoDB."""

@@ -1,0 +1,1 @@
+"""Airflow shells around Wattline's collectors, gates, processors and storers."""

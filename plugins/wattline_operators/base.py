@@ -1,0 +1,136 @@
+"""What every Wattline operator does: know its window, stage frames, open stores, say why it failed."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, ObjectStoragePath, conf
+
+from wattline.window import Window, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
+    from airflow.sdk import Context
+    from pymongo.database import Database
+    from wattline.storage.staging import Staging
+
+    from wattline.storage.store import Store
+
+ERROR_KEY = "error"
+"""XCom key under which a failing step leaves one line on why, for the on-call message."""
+
+
+class PipelineOperator(BaseOperator):
+    """Base of the steps of a pipeline.
+
+    A step names frames; they are staged per run, so that a rerun of one task finds what earlier tasks left.
+
+    Args:
+        step: the distance of two runs' windows in minutes, for a manual run without any interval.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#e8f1e4"
+
+    def __init__(self, *, step: int = 10, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.step = step
+
+    def execute(self, context: Context) -> Any:
+        """Run the step; on an error leave its last line in XCom before it goes on."""
+        try:
+            return self.run_step(context)
+        except Exception as error:
+            context["ti"].xcom_push(key=ERROR_KEY, value=error_line(error))
+            raise
+
+    @abstractmethod
+    def run_step(self, context: Context) -> Any:
+        """What the step does."""
+
+    def window(self, context: Context) -> Window:
+        """The half-open UTC window of this run: parameters, else data interval, else the last closed step."""
+        return window_of(context, timedelta(minutes=self.step))
+
+    def staging(self, context: Context) -> Staging:
+        """The frames of this run."""
+        return staging_of(context)
+
+
+def error_line(error: BaseException) -> str:
+    """`Type: message`, one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+def window_of(context: Context | Mapping[str, Any], step: timedelta) -> Window:
+    """The half-open UTC window of the run behind `context`."""
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    interval = (_plain(start), _plain(end)) if start and end else None
+    run_after = interval[1] if interval else _plain(context["dag_run"].run_after)
+    return resolve(context.get("params") or {}, interval, run_after, step)
+
+
+def staging_of(context: Context) -> Staging:
+    """Staged frames of the run: below `[wattline] staging` (a path or an object store URL of Airflow)."""
+    from wattline.storage.staging import Staging
+
+    return Staging(ObjectStoragePath(conf.get("wattline", "staging")), f"{context['dag'].dag_id}/{context['run_id']}")
+
+
+def load(dotted: str) -> Any:
+    """The object behind `package.module:name`."""
+    module, _, name = dotted.partition(":")
+    return getattr(import_module(module), name)
+
+
+@contextmanager
+def open_stores(conn_ids: Mapping[str, str]) -> Iterator[dict[str, Store]]:
+    """Stores by role, closed at the end; a connection's type says which database it is."""
+    with ExitStack() as stack:
+        opened = {}
+        for role, conn_id in conn_ids.items():
+            opened[role] = _open_store(conn_id)
+            stack.callback(opened[role].close)
+        yield opened
+
+
+@contextmanager
+def open_documents(mongo_conn_id: str) -> Iterator[Database[dict[str, Any]]]:
+    """The MongoDB database behind a connection, closed at the end."""
+    from airflow.providers.mongo.hooks.mongo import MongoHook
+
+    with MongoHook(mongo_conn_id=mongo_conn_id) as hook:
+        yield hook.get_conn().get_database(hook.connection.schema)
+
+
+def frames_xcom(references: Mapping[str, str], frames: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, Any]]:
+    """What a step returns through XCom: per frame its staged reference and row count, never rows."""
+    return {name: {"reference": references[name], "rows": frame.height} for name, frame in frames.items()}
+
+
+def _open_store(conn_id: str) -> Store:
+    from airflow.sdk import Connection
+
+    if Connection.get(conn_id).conn_type == "mysql":
+        from airflow.providers.mysql.hooks.mysql import MySqlHook
+        from wattline.storage.mysql import MySQLStore
+
+        hook = MySqlHook(mysql_conn_id=conn_id, local_infile=True)
+        return MySQLStore(hook.get_conn, hook.get_uri())
+    from airflow.providers.mongo.hooks.mongo import MongoHook
+    from wattline.storage.mongo import MongoStore
+
+    mongo = MongoHook(mongo_conn_id=conn_id)
+    return MongoStore(mongo.get_conn(), mongo.connection.schema)
+
+
+def _plain(moment: Any) -> datetime:
+    """A pendulum DateTime as a plain datetime."""
+    return datetime.fromisoformat(moment.isoformat())

@@ -1,0 +1,39 @@
+"""Wait: hold a run until the rows that it reads are complete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator
+
+from wattline_operators.base import open_documents, window_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class CoverageSensor(BaseSensorOperator):
+    """Wait until another pipeline has finished a table for the whole of this run's window.
+
+    Args:
+        table: the table that must be covered.
+        mongo_conn_id: Airflow connection id of the MongoDB that keeps the manifests.
+        step: the distance of two runs' windows in minutes, for a manual run without any interval.
+    """
+
+    template_fields: Sequence[str] = ("table", "mongo_conn_id")
+
+    def __init__(self, *, table: str, mongo_conn_id: str = "solar_mongo", step: int = 10, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.table = table
+        self.mongo_conn_id = mongo_conn_id
+        self.step = step
+
+    def poke(self, context: Context) -> bool:
+        """Whether the window is covered."""
+        from wattline.storage.coverage import covered
+
+        with open_documents(self.mongo_conn_id) as database:
+            return covered(database, self.table, window_of(context, timedelta(minutes=self.step)))
