@@ -127,6 +127,7 @@ def mail(port: Port, folder: Folder) -> None:
     class Handler:
         async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
             if journal.failing:
+                journal.write({"refused": "451"})
                 return "451 4.3.0 The mail server has an outage"
             journal.write(read_mail(envelope.mail_from, envelope.rcpt_tos, envelope.content))
             return "250 2.0.0 Kept"
