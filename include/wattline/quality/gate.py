@@ -1,0 +1,206 @@
+"""The gate: one Great Expectations validation a batch, and its verdict on every row.
+
+Great Expectations takes seconds to import, so nothing here imports it before a batch is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import polars as pl
+import polars.selectors as cs
+
+from wattline.errors import TerminalError
+from wattline.quality.suite import Check, Suite
+
+_RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+_ROW = "__row"
+_CHECK = "__check"
+_REASONS = "reasons"
+
+
+@dataclass(frozen=True)
+class CheckStatistic:
+    """How one check went: values looked at (null ones are not) and rows that failed."""
+
+    check: Check
+    checked: int
+    bad: int
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The verdict on one batch. `good` and `bad` together are the batch, each in the batch's order.
+
+    Attributes:
+        suite: what was demanded.
+        good: rows without a fault; columns, types and values of the batch.
+        bad: rows with at least one fault; the batch's columns plus `reasons`, a list of {field, reason, remedy}
+            in the order of the suite's checks.
+        statistics: one entry a check, in the suite's order.
+        max_bad_share: the share of bad rows that the batch may have.
+        validation: the result of Great Expectations as plain JSON types, without the lists of all failing values.
+    """
+
+    suite: Suite
+    good: pl.DataFrame
+    bad: pl.DataFrame
+    statistics: tuple[CheckStatistic, ...]
+    max_bad_share: float
+    validation: dict[str, Any]
+    _rendered_from: Any = field(repr=False, compare=False)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the batch."""
+        return self.good.height + self.bad.height
+
+    @property
+    def bad_share(self) -> float:
+        """Bad rows per row; 0 for an empty batch."""
+        return self.bad.height / self.rows if self.rows else 0.0
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the whole batch must stop."""
+        return self.bad_share > self.max_bad_share
+
+    def html(self) -> str:
+        """The result as one HTML page that loads nothing from anywhere and runs no script."""
+        _import_great_expectations()
+        from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+        from great_expectations.render.view.view import DefaultJinjaPageView
+
+        document = ValidationResultsPageRenderer(run_info_at_end=False).render(self._rendered_from)
+        # The view's own page loads a dozen scripts and styles from other hosts.
+        view: Any = DefaultJinjaPageView(custom_views_directory=str(Path(__file__).parent))
+        page: str = view.render(document, template="page.html.j2", gate=self)
+        return page
+
+
+def check(suite: Suite, frame: pl.DataFrame, max_bad_share: float) -> GateResult:
+    """Judge every row of `frame` by `suite`, in one validation.
+
+    Args:
+        suite: the demands.
+        frame: the batch; columns and types of `suite.schema`, further columns pass through.
+        max_bad_share: the batch is blocked when more than this share (0 to 1) of its rows is bad.
+
+    Raises:
+        TerminalError: the batch has not the shape that the suite judges, or a check itself cannot run.
+    """
+    suite.require(frame)
+    validation = _validate(suite, frame)
+    faults = _faults(suite, validation)
+    bad = frame.with_row_index(_ROW).join(faults, on=_ROW, how="inner", maintain_order="left").drop(_ROW)
+    good = frame.with_row_index(_ROW).join(faults, on=_ROW, how="anti", maintain_order="left").drop(_ROW)
+    for outcome in validation.results:
+        # The verdict is in the frames now; results are stored and shown with the first failing values only.
+        outcome.result.pop("unexpected_list")
+        outcome.result.pop("unexpected_index_list")
+    return GateResult(
+        suite=suite,
+        good=good,
+        bad=bad,
+        statistics=_statistics(suite, validation),
+        max_bad_share=max_bad_share,
+        # NaN and infinity are no JSON: they become their names.
+        validation=json.loads(json.dumps(validation.to_json_dict()), parse_constant=str),
+        _rendered_from=validation,
+    )
+
+
+def _import_great_expectations() -> ModuleType:
+    with warnings.catch_warnings():
+        # Great Expectations imports two modules that the standard library deprecates.
+        warnings.filterwarnings("ignore", r"module 'sre_(constants|parse)' is deprecated", DeprecationWarning)
+        import great_expectations
+        import great_expectations.expectations
+    return great_expectations
+
+
+def _validate(suite: Suite, frame: pl.DataFrame) -> Any:
+    """Run the suite's expectations over the columns they look at; the result of Great Expectations, failures inside.
+
+    Raises:
+        TerminalError: an expectation raised instead of judging.
+    """
+    gx = _import_great_expectations()
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    prepared = suite.prepare(frame.with_columns(cs.decimal().cast(pl.Float64)))
+    tested = prepared.select(sorted({item.tested for item in suite.checks})).to_pandas()
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    batch = (
+        context.data_sources.add_pandas(suite.name)
+        .add_dataframe_asset(suite.table.name)
+        .add_batch_definition_whole_dataframe("batch")
+        .get_batch({"dataframe": tested})
+    )
+    expectations = [
+        getattr(gx.expectations, item.expectation)(column=item.tested, meta={"check": number}, **item.arguments)
+        for number, item in enumerate(suite.checks)
+    ]
+    declared = gx.ExpectationSuite(suite.name, expectations=expectations)
+    validation = batch.validate(declared, result_format=_RESULT_FORMAT)
+    for outcome in validation.results:
+        if "unexpected_index_list" not in outcome.result:
+            item = suite.checks[_number(outcome)]
+            raise TerminalError(
+                f"suite {suite.name}: {item.expectation} on {item.tested} judges no rows: {_problem(outcome)}"
+            )
+    return validation
+
+
+def _problem(outcome: Any) -> str:
+    """Why an expectation came to no verdict; Great Expectations nests the messages by metric, or does not."""
+    info = outcome.exception_info
+    parts = [info, *(part for part in info.values() if isinstance(part, dict))]
+    return "; ".join(part["exception_message"] for part in parts if part.get("exception_message")) or "no column map"
+
+
+def _number(outcome: Any) -> int:
+    """Place in the suite of the check behind one result: Great Expectations returns them in an order of its own."""
+    number: int = outcome.expectation_config.meta["check"]
+    return number
+
+
+def _faults(suite: Suite, validation: Any) -> pl.DataFrame:
+    """One row a bad row: its place in the batch and `reasons`, ordered as the suite's checks are."""
+    schema = {_ROW: pl.UInt32, _CHECK: pl.UInt32}
+    found = [
+        pl.DataFrame({_ROW: outcome.result["unexpected_index_list"], _CHECK: _number(outcome)}, schema=schema)
+        for outcome in sorted(validation.results, key=_number)
+    ]
+    declared = pl.DataFrame(
+        {
+            _CHECK: pl.Series(range(len(suite.checks)), dtype=pl.UInt32),
+            "field": [item.field for item in suite.checks],
+            "reason": [item.reason for item in suite.checks],
+            "remedy": [item.remedy for item in suite.checks],
+        }
+    )
+    return (
+        pl.concat([pl.DataFrame(schema=schema), *found])
+        .join(declared, on=_CHECK, how="left", maintain_order="left")
+        .group_by(_ROW, maintain_order=True)
+        .agg(pl.struct("field", "reason", "remedy").alias(_REASONS))
+    )
+
+
+def _statistics(suite: Suite, validation: Any) -> tuple[CheckStatistic, ...]:
+    outcomes = sorted(validation.results, key=_number)
+    return tuple(
+        CheckStatistic(
+            check=item,
+            checked=outcome.result["element_count"] - outcome.result.get("missing_count", 0),
+            bad=outcome.result["unexpected_count"],
+        )
+        for item, outcome in zip(suite.checks, outcomes, strict=True)
+    )
