@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -34,6 +35,13 @@ class Settings(BaseSettings):
     airflow_user: str = Field("admin", description="user for `wattline history`")
     airflow_password: SecretStr = Field(SecretStr(""), description="its password")
 
+    data_dir: Path = Field(Path(".local"), description="folder for everything that Wattline writes to disk")
+    staging: str = Field(
+        "", description="where frames wait between tasks: a path or URL of Airflow's object storage; <data_dir>/staging"
+    )
+    quality_pages: str = Field("", description="where results of gates are kept as HTML, likewise; <data_dir>/quality")
+    retry_seconds: int = Field(30, ge=1, description="wait before the first retry of a failed task; doubles each time")
+
     late_horizon_hours: int = Field(
         72, ge=0, description="readings that arrive later than this are reported, and wait for `wattline history`"
     )
@@ -44,6 +52,16 @@ class Settings(BaseSettings):
     )
     oncall_language: str = Field("en", pattern="^(en|ko)$", description="language of on-call messages: en or ko")
     oncall_fold_minutes: int = Field(60, ge=0, description="failures of one task within this time are folded into one")
+
+    @property
+    def staging_url(self) -> str:
+        """Base URL of staged frames."""
+        return self.staging or (self.data_dir.absolute() / "staging").as_uri()
+
+    @property
+    def quality_url(self) -> str:
+        """Base URL of the gates' HTML pages."""
+        return self.quality_pages or (self.data_dir.absolute() / "quality").as_uri()
 
     @property
     def late_horizon(self) -> timedelta:

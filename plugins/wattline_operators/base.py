@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, ObjectStoragePath, conf
+from airflow.sdk import BaseOperator, Connection, ObjectStoragePath
 
+from wattline.settings import settings
 from wattline.window import Window, resolve
 
 if TYPE_CHECKING:
@@ -78,27 +78,20 @@ def window_of(context: Context | Mapping[str, Any], step: timedelta) -> Window:
 
 
 def staging_of(context: Context) -> Staging:
-    """Staged frames of the run: below `[wattline] staging` (a path or an object store URL of Airflow)."""
+    """The frames of the run behind `context`, below the staging folder (local, or an object store by URL)."""
     from wattline.storage.staging import Staging
 
-    return Staging(ObjectStoragePath(conf.get("wattline", "staging")), f"{context['dag'].dag_id}/{context['run_id']}")
-
-
-def load(dotted: str) -> Any:
-    """The object behind `package.module:name`."""
-    module, _, name = dotted.partition(":")
-    return getattr(import_module(module), name)
+    return Staging(ObjectStoragePath(settings().staging_url), f"{context['dag'].dag_id}/{context['run_id']}")
 
 
 @contextmanager
-def open_stores(conn_ids: Mapping[str, str]) -> Iterator[dict[str, Store]]:
-    """Stores by role, closed at the end; a connection's type says which database it is."""
-    with ExitStack() as stack:
-        opened = {}
-        for role, conn_id in conn_ids.items():
-            opened[role] = _open_store(conn_id)
-            stack.callback(opened[role].close)
-        yield opened
+def open_store(conn_id: str) -> Iterator[Store]:
+    """The store behind an Airflow connection, closed at the end; the connection's type says which database it is."""
+    store = _mysql(conn_id) if Connection.get(conn_id).conn_type == "mysql" else _mongo(conn_id)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager
@@ -115,20 +108,20 @@ def frames_xcom(references: Mapping[str, str], frames: Mapping[str, pl.DataFrame
     return {name: {"reference": references[name], "rows": frame.height} for name, frame in frames.items()}
 
 
-def _open_store(conn_id: str) -> Store:
-    from airflow.sdk import Connection
+def _mysql(conn_id: str) -> Store:
+    from airflow.providers.mysql.hooks.mysql import MySqlHook
+    from wattline.storage.mysql import MySQLStore
 
-    if Connection.get(conn_id).conn_type == "mysql":
-        from airflow.providers.mysql.hooks.mysql import MySqlHook
-        from wattline.storage.mysql import MySQLStore
+    hook = MySqlHook(mysql_conn_id=conn_id, local_infile=True)
+    return MySQLStore(hook.get_conn, hook.get_uri())
 
-        hook = MySqlHook(mysql_conn_id=conn_id, local_infile=True)
-        return MySQLStore(hook.get_conn, hook.get_uri())
+
+def _mongo(conn_id: str) -> Store:
     from airflow.providers.mongo.hooks.mongo import MongoHook
     from wattline.storage.mongo import MongoStore
 
-    mongo = MongoHook(mongo_conn_id=conn_id)
-    return MongoStore(mongo.get_conn(), mongo.connection.schema)
+    hook = MongoHook(mongo_conn_id=conn_id)
+    return MongoStore(hook.get_conn(), hook.connection.schema)
 
 
 def _plain(moment: Any) -> datetime:

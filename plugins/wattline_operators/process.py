@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from wattline_operators.base import PipelineOperator, frames_xcom, load
+from wattline_operators.base import PipelineOperator, frames_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,5 +31,5 @@ class ProcessOperator(PipelineOperator):
         """Compute, stage, and return references with row counts."""
         staging = self.staging(context)
         inputs = {name: staging.read(name) for name in self.inputs}
-        frames = load(self.processor)(self.window(context), inputs)
+        frames = resolve_name(self.processor)(self.window(context), inputs)
         return frames_xcom({name: staging.write(name, frame) for name, frame in frames.items()}, frames)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from wattline_operators.base import PipelineOperator, load, open_stores
+from wattline_operators.base import PipelineOperator, open_store
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -31,8 +32,8 @@ class StoreOperator(PipelineOperator):
     def run_step(self, context: Context) -> dict[str, int]:
         """Write, and return how many rows were inserted, updated, unchanged."""
         frame = self.staging(context).read(self.frame)
-        with open_stores({"target": self.conn_id}) as stores:
-            result = stores["target"].upsert(load(self.table), frame)
+        with open_store(self.conn_id) as store:
+            result = store.upsert(resolve_name(self.table), frame)
         self.log.info("%s: %d inserted, %d updated, %d unchanged", self.table, *_counts(result).values())
         return _counts(result)
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class CoverageSensor(BaseSensorOperator):
-    """Wait until another pipeline has finished a table for the whole of this run's window.
+    """Wait, without holding a worker, until another pipeline has finished a table for the whole of this run's window.
+
+    It gives up after 30 minutes, so that runs behind it go on.
 
     Args:
         table: the table that must be covered.
@@ -26,7 +28,7 @@ class CoverageSensor(BaseSensorOperator):
     template_fields: Sequence[str] = ("table", "mongo_conn_id")
 
     def __init__(self, *, table: str, mongo_conn_id: str = "solar_mongo", step: int = 10, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(mode="reschedule", poke_interval=10, timeout=30 * 60, retries=0, **kwargs)
         self.table = table
         self.mongo_conn_id = mongo_conn_id
         self.step = step

@@ -1,6 +1,6 @@
 """Collectors of the solar pipelines: they read, and do nothing else.
 
-Every collector takes `(stores, window, inputs)`: stores by role, the half-open UTC window, and frames staged by earlier
+Every collector takes `(store, window, inputs)`: the database to read, the half-open UTC window, and frames staged by earlier
 steps; it returns frames by name. A reading *at* the window's end counts for the tick there, so windows of readings
 are read with both ends.
 """
@@ -24,27 +24,27 @@ _LONGEST_DAY = timedelta(hours=26)
 """From a tick back to the start of its local day, daylight saving included, with an hour to spare."""
 
 
-def inverters(stores: Mapping[str, Store], window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
+def inverters(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
     """The register: every inverter in use on a local day that the window (or a late reading in it) touches.
 
     Returns:
         `inverters`: the columns of INVERTER, plus `timezone` of the plant.
     """
     since = window.start - settings().late_horizon - _LONGEST_DAY
-    register = stores["register"].read(INVERTER, (Condition("installed_at", "<=", window.end),))
+    register = store.read(INVERTER, (Condition("installed_at", "<=", window.end),))
     register = register.filter(pl.col("removed_at").is_null() | (pl.col("removed_at") > since))
-    plants = stores["register"].read(CUSTOMER, columns=("mcno", "timezone"))
+    plants = store.read(CUSTOMER, columns=("mcno", "timezone"))
     return {"inverters": register.join(plants, on="mcno", how="left", maintain_order="left")}
 
 
-def readings(stores: Mapping[str, Store], window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
+def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
     """The readings of the window, of late arrivals before it, and how each inverter stood before.
 
     A plant with a reading that arrived in the window for an earlier time is taken from the tick before that reading on,
     so that its ticks are computed again; arrivals later than the `late_horizon` are left to `wattline history`.
 
     Args:
-        stores: `log`: holds READING and TICK_ROW.
+        store: holds READING and TICK_ROW.
         window: what to compute.
         inputs: `inverters`.
 
@@ -54,11 +54,11 @@ def readings(stores: Mapping[str, Store], window: Window, inputs: Mapping[str, p
     """
     window = window.snapped(TICK)
     register = inputs["inverters"]
-    starts = _starts(stores["log"], window, register)
-    rows = [stores["log"].read(READING, (Condition("at", ">=", window.start), Condition("at", "<=", window.end)))]
-    rows.append(_late_rows(stores["log"], window, starts))
-    state = _state(stores["log"], register, starts)
-    rows.append(_readings_before(stores["log"], register, starts, state))
+    starts = _starts(store, window, register)
+    rows = [store.read(READING, (Condition("at", ">=", window.start), Condition("at", "<=", window.end)))]
+    rows.append(_late_rows(store, window, starts))
+    state = _state(store, register, starts)
+    rows.append(_readings_before(store, register, starts, state))
     known = register.select("mcno", "invno", "capacity_kw", registered=pl.lit(value=True))
     log = pl.concat(rows).unique(READING.key, keep="first").sort(READING.key)
     log = log.join(known, on=["mcno", "invno"], how="left", maintain_order="left")
