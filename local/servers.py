@@ -7,7 +7,6 @@ A server object starts nothing by itself: `prepare()` once, run `command` under 
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import socket
 import subprocess
@@ -23,6 +22,8 @@ from psycopg2 import sql
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from local.private import secret, write_private
+
 HOST = "127.0.0.1"
 OWNER = "owner"
 """Name of the user who may do everything, in each of the servers."""
@@ -30,15 +31,6 @@ OWNER = "owner"
 
 class MissingProgramError(RuntimeError):
     """A server's program is not on this machine; the message says how to get it."""
-
-
-def secret(path: Path) -> str:
-    """The secret kept in `path`; generated, readable by its owner only, where there is none yet."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(24))
-    return path.read_text()
 
 
 def free_port() -> int:
@@ -115,7 +107,7 @@ class MariaDB(Server):
             install = [_program("mariadb-install-db", "mariadb-server-core"), "--no-defaults", f"--datadir={self.data}"]
             _run([*install, "--auth-root-authentication-method=socket", "--skip-test-db", *self._user])
         owner = f"'{OWNER}'@'{HOST}'"
-        _write_private(
+        write_private(
             self._start_file,
             f"CREATE USER IF NOT EXISTS {owner} IDENTIFIED BY '{self.password}';\n"
             f"GRANT ALL PRIVILEGES ON *.* TO {owner} WITH GRANT OPTION;\n",
@@ -274,11 +266,6 @@ class PostgreSQL(Server):
         rights = "+dac_override,+dac_read_search"
         who = ["--reuid=postgres", "--regid=postgres", "--clear-groups"]
         return [_program("setpriv", "util-linux"), *who, f"--inh-caps={rights}", f"--ambient-caps={rights}"]
-
-
-def _write_private(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
 
 
 def _run(command: list[str]) -> None:

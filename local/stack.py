@@ -1,0 +1,188 @@
+"""The local stack as a whole: its processes in their order, from nothing to healthy and back."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from local.environment import METADATA, Environment
+from local.processes import Process, StackError, stop
+from local.servers import HOST, Server, listening
+from local.settings import CHECKOUT, LocalSettings
+
+Report = Callable[[str], None]
+"""Takes one line that says what happens now."""
+
+
+@dataclass(frozen=True)
+class State:
+    """How one process is: `pid` is None where it does not run; `memory` in bytes, with its descendants,
+    shared pages counted once."""
+
+    name: str
+    ports: tuple[int, ...]
+    pid: int | None
+    ready: bool
+    memory: int
+
+
+class Stack:
+    """The servers, the sinks and Airflow's four components of one data folder.
+
+    Args:
+        settings: folder and ports.
+    """
+
+    def __init__(self, settings: LocalSettings) -> None:
+        self.settings = settings
+        self.environment = Environment(settings)
+
+    def up(self, report: Report) -> None:
+        """Start whatever does not run, and return when all of it is healthy.
+
+        Raises:
+            StackError: a port is taken, or a process does not come; the message has its last log lines.
+            MissingProgramError: a server is not installed.
+        """
+        self._claim_folder()
+        self.environment.write()
+        for server in self._servers.values():
+            server.prepare()
+        report("Starting MariaDB, mongod, PostgreSQL and the sinks for mail and SMS")
+        self._start(self.server_processes())
+        self.environment.postgres.create(METADATA)
+        airflow = self.airflow_processes()
+        if any(process.find() is None for process in airflow):
+            report("Creating schemas, users and Airflow's metadata")
+            self._run([sys.executable, "-m", "wattline.cli", "schema", "upgrade"])
+            self._run([sys.executable, "-m", "airflow", "db", "migrate"])
+            self._run([sys.executable, "-m", "airflow", "pools", "import", str(CHECKOUT / "config" / "pools.json")])
+        report("Starting Airflow: api-server, scheduler, dag-processor, triggerer")
+        self._start(airflow)
+
+    def down(self, report: Report) -> None:
+        """End every process of the stack, Airflow first, with all their children."""
+        if not self.settings.env_file.exists():
+            return
+        report("Stopping Airflow")
+        stop(self.airflow_processes(), patience=20)
+        report("Stopping the servers")
+        stop(self.server_processes(), patience=30)
+
+    def clean(self, report: Report) -> None:
+        """End every process and remove the data folder."""
+        if self.settings.data.exists():
+            self._claim_folder()
+            self.down(report)
+            shutil.rmtree(self.settings.data)
+
+    def state(self) -> list[State]:
+        """How each process is now."""
+        return [_state(process) for process in self.processes()]
+
+    def processes(self) -> list[Process]:
+        """Every process, in the order in which they start."""
+        return [*self.server_processes(), *self.airflow_processes()]
+
+    def server_processes(self) -> list[Process]:
+        """The databases and the sinks."""
+        databases = [
+            self._process(name, tuple(server.command), server.ready, {f"WATTLINE_PORT_{setting}": server.port})
+            for (name, setting), server in self._servers.items()
+        ]
+        return [*databases, self._sink("mail", "SMTP"), self._sink("sms", "SMS")]
+
+    def airflow_processes(self) -> list[Process]:
+        """Airflow's four components."""
+        ports = {
+            "api-server": {"WATTLINE_PORT_AIRFLOW": self.settings.port_airflow},
+            "scheduler": {"WATTLINE_PORT_TASK_LOG": self.settings.port_task_log},
+            "dag-processor": {},
+            "triggerer": {"WATTLINE_PORT_TRIGGER_LOG": self.settings.port_trigger_log},
+        }
+        health = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
+        return [
+            self._process(name, (sys.executable, "-m", "airflow", name), self._healthy(health.get(name, name)), taken)
+            for name, taken in ports.items()
+        ]
+
+    @property
+    def _servers(self) -> dict[tuple[str, str], Server]:
+        environment = self.environment
+        return {
+            ("mariadb", "MARIADB"): environment.mariadb,
+            ("mongod", "MONGO"): environment.mongodb,
+            ("postgres", "POSTGRES"): environment.postgres,
+        }
+
+    def _sink(self, kind: str, setting: str) -> Process:
+        port = {"SMTP": self.settings.port_smtp, "SMS": self.settings.port_sms}[setting]
+        folder = str(self.settings.sink_folder)
+        command = (sys.executable, "-m", "wattline.alerts.sinks", kind, "--port", str(port), "--folder", folder)
+        return self._process(f"{kind}-sink", command, lambda: listening(port), {f"WATTLINE_PORT_{setting}": port})
+
+    def _process(
+        self, name: str, command: tuple[str, ...], ready: Callable[[], bool], ports: Mapping[str, int]
+    ) -> Process:
+        return Process(
+            name=name,
+            folder=self.settings.data,
+            command=command,
+            environment=self.environment.process(),
+            ready=ready,
+            ports=ports,
+            patience=120,
+            # PostgreSQL waits for its clients on SIGTERM, and does not on SIGINT.
+            stop_signal=signal.SIGINT if name == "postgres" else signal.SIGTERM,
+        )
+
+    def _healthy(self, component: str) -> Callable[[], bool]:
+        url = f"http://{HOST}:{self.settings.port_airflow}/api/v2/monitor/health"
+
+        def healthy() -> bool:
+            try:
+                answer = httpx.get(url, timeout=5, trust_env=False)
+                return bool(answer.json()[component]["status"] == "healthy")
+            except (httpx.HTTPError, ValueError, KeyError):
+                return False
+
+        return healthy
+
+    def _start(self, processes: list[Process]) -> None:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.wait()
+
+    def _run(self, command: list[str]) -> None:
+        environment = self.environment.process()
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            lines = (done.stdout + done.stderr).splitlines()[-20:]
+            raise StackError("\n".join([f"`{' '.join(command[2:])}` failed:", *(f"  {line}" for line in lines)]))
+
+    def _claim_folder(self) -> None:
+        folder = self.settings.data
+        if folder.exists() and any(folder.iterdir()) and not self.settings.env_file.exists():
+            raise StackError(f"{folder} holds files of something else; set WATTLINE_DATA_DIR to another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _state(process: Process) -> State:
+    running = process.find()
+    family = process.family() if running else set()
+    return State(
+        name=process.name,
+        ports=tuple(process.ports.values()),
+        pid=running.pid if running else None,
+        ready=running is not None and process.ready(),
+        memory=sum(member.memory_full_info().pss for member in family),
+    )
