@@ -36,11 +36,11 @@ class ChannelResult:
 
 
 class NotificationError(TransientError):
-    """Some channels, or all, did not take a message; `results` has every channel's."""
+    """Not every channel took a message; `results` has every channel's."""
 
     def __init__(self, results: Sequence[ChannelResult]) -> None:
         failed = [f"{result.channel}: {result.error}" for result in results if not result.ok]
-        super().__init__("; ".join(failed) or "no channel is set, nobody was told: set WATTLINE_ONCALL_URLS")
+        super().__init__("; ".join(failed))
         self.results = tuple(results)
 
 
@@ -74,7 +74,9 @@ class Channel:
 
 
 def open_channels(urls: Sequence[str]) -> list[Channel]:
-    """One channel per Apprise URL; an URL that cannot be read gives a channel that says so."""
+    """One channel per Apprise URL; a URL that cannot be read, and no URL at all, give a channel that says so."""
+    if not urls:
+        return [Channel("none", "no channel is set, nobody was told: set WATTLINE_ONCALL_URLS", "")]
     channels: list[Channel] = []
     seen: Counter[str] = Counter()
     for number, url in enumerate(urls, 1):
@@ -93,10 +95,10 @@ def send(message: Message, urls: Sequence[str]) -> list[ChannelResult]:
     """Send `message` to every channel.
 
     Raises:
-        NotificationError: a channel failed (after all were tried), or there is none.
+        NotificationError: a channel failed (all were tried), or none is set.
     """
     results = [channel.send(message) for channel in open_channels(urls)]
-    if not results or not all(result.ok for result in results):
+    if not all(result.ok for result in results):
         raise NotificationError(results)
     return results
 

@@ -41,7 +41,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Failure:
-    """One task that failed, or one run that is late.
+    """One task that failed, one run that is late, or a trial of the channels.
 
     Attributes:
         task_id: the task (with its map index, where it has one); empty where the whole run is meant.
@@ -58,7 +58,7 @@ class Failure:
     attempt: int
     error: str
     log_url: str
-    kind: Literal["failed", "late"] = "failed"
+    kind: Literal["failed", "late", "test"] = "failed"
 
     @property
     def name(self) -> str:
