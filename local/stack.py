@@ -22,8 +22,15 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class State:
-    """How one process is: `pid` is None where it does not run; `memory` in bytes, with its descendants,
-    shared pages counted once."""
+    """How one process is.
+
+    Attributes:
+        name: the process, by the name of its log.
+        ports: where it listens.
+        pid: None where it does not run.
+        ready: whether it does its work.
+        memory: bytes, with its descendants, shared pages counted once.
+    """
 
     name: str
     ports: tuple[int, ...]
