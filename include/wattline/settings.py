@@ -11,6 +11,7 @@ import os
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,7 +28,7 @@ class Settings(BaseSettings):
     mysql_gateway_url: SecretStr = Field(
         SecretStr(""), description="the same for the field gateways' user: simulator and CSV importer"
     )
-    mysql_url: SecretStr = Field(SecretStr(""), description="the same for the pipelines' user: reads all, writes results")
+    mysql_url: SecretStr = Field(SecretStr(""), description="the same for the pipelines' user (reads, writes results)")
     mongo_url: SecretStr = Field(SecretStr(""), description="mongodb://user:password@host:port/solar of the pipelines")
     mongo_owner_url: SecretStr = Field(SecretStr(""), description="the same for the owner (collections, validators)")
 
@@ -50,7 +51,7 @@ class Settings(BaseSettings):
     oncall_urls: SecretStr = Field(
         SecretStr(""), description="whom to tell of failed runs: Apprise URLs, separated by blanks (mailto://, solapi://)"
     )
-    oncall_language: str = Field("en", pattern="^(en|ko)$", description="language of on-call messages: en or ko")
+    oncall_language: Literal["en", "ko"] = Field("en", description="language of on-call messages: en or ko")
     oncall_fold_minutes: int = Field(60, ge=0, description="failures of one task within this time are folded into one")
 
     @property
