@@ -4,7 +4,7 @@ never falls, whether the reading is stale, whether the counter was reset; and th
 
 ### Inputs
 MySQL `inverter`, `customer` (register, time zones); MongoDB `inverter_reading_YYYYMM` (readings of the interval, and
-earlier ones that arrived in it late) and the tick rows before. Waits until `migration_inverter_m10` has done the interval.
+earlier ones that arrived in it late) and the tick rows before. Waits for `migration_inverter_m10` of the interval.
 
 ### Outputs
 MongoDB `inverterlog_YYYYMM` and MySQL `inverterlog_tick` (one row an inverter and tick), MongoDB `day_generation` and

@@ -1,8 +1,8 @@
 """Collectors of the solar pipelines: they read, and do nothing else.
 
-Every collector takes `(store, window, inputs)`: the database to read, the half-open UTC window, and frames staged by earlier
-steps; it returns frames by name. A reading *at* the window's end counts for the tick there, so windows of readings
-are read with both ends.
+Every collector takes `(store, window, inputs)`: the database to read, the half-open UTC window, and frames staged by
+earlier steps; it returns frames by name. A reading *at* the window's end counts for the tick there, so windows of
+readings are read with both ends.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _readings_before(log: Store, register: pl.DataFrame, starts: pl.DataFrame, s
     lacking = register.join(starts, on="mcno").join(at_start, on=["mcno", "invno"], how="anti")
     snapshots = lacking.filter(pl.col("at") < pl.col("start")).with_columns(received_at=pl.col("at"))
     found = [snapshots.select(READING.schema.names())]
-    searched = lacking.filter(pl.col("at") >= pl.col("start"))
+    searched = lacking.filter(pl.col("at").is_null() | (pl.col("at") >= pl.col("start")))
     for start, rows in _by_start(searched):
         since = Condition("at", ">", start - settings().late_horizon)
         newest = log.newest(READING, ("mcno", "invno"), "at", (since, Condition("at", "<", start), _plants(rows)))
