@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from local.demo import run as run_demo
 from local.environment import ADMIN, VIEWER
 from local.processes import StackError
 from local.servers import MissingProgramError
@@ -27,7 +28,7 @@ def _stack() -> Stack:
     return Stack(LocalSettings())
 
 
-def addresses(stack: Stack) -> Table:
+def _addresses(stack: Stack) -> Table:
     """Where the UI is and how to log in."""
     table = Table.grid(padding=(0, 2))
     table.add_row("Airflow", stack.settings.airflow_url)
@@ -42,7 +43,15 @@ def up() -> None:
     """Start everything that does not run; harmless when all of it does."""
     stack = _stack()
     stack.up(_report)
-    console.print(addresses(stack))
+    console.print(_addresses(stack))
+
+
+@app.command()
+def demo() -> None:
+    """Start everything, run two simulated days through the pipelines, and show what came of it."""
+    stack = _stack()
+    run_demo(stack, console, _report)
+    console.print(_addresses(stack))
 
 
 @app.command()

@@ -93,7 +93,7 @@ class Process:
     def find(self) -> psutil.Process | None:
         """The running process, or None."""
         leader = self._leader()
-        return leader if leader is not None and leader.status() != psutil.STATUS_ZOMBIE else None
+        return leader if leader is not None and _alive(leader) else None
 
     def family(self) -> set[psutil.Process]:
         """The process, its descendants, and orphans that a crash of it left behind."""
@@ -103,7 +103,7 @@ class Process:
         family = {process for process in psutil.process_iter() if _session(process) == self._started[0]}
         if leader is not None:
             family |= {leader, *leader.children(recursive=True)}
-        return {process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE}
+        return {process for process in family if _alive(process)}
 
     def forget(self) -> None:
         """Remove the pid file."""
@@ -154,15 +154,29 @@ def stop(processes: Sequence[Process], patience: float) -> None:
             with suppress(psutil.NoSuchProcess):
                 leader.send_signal(process.stop_signal)
     members = set().union(*(family for _, family in families))
-    psutil.wait_procs(members, timeout=patience)
+    _wait(members, patience)
     # Children that were born meanwhile, and orphans, are found once more.
     left = members.union(*(process.family() for process in processes))
     for member in left:
         with suppress(psutil.NoSuchProcess):
             member.kill()
-    psutil.wait_procs(left, timeout=10)
+    _wait(left, 10)
     for process in processes:
         process.forget()
+
+
+def _wait(members: set[psutil.Process], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while any(map(_alive, members)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _alive(process: psutil.Process) -> bool:
+    """Whether it still runs; a zombie does not, even where nobody collects it (an orphan in a container)."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _session(process: psutil.Process) -> int:

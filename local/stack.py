@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -15,6 +16,9 @@ from local.environment import METADATA, Environment
 from local.processes import Process, StackError, stop
 from local.servers import HOST, Server, listening
 from local.settings import CHECKOUT, LocalSettings
+
+WATTLINE = Path(sys.executable).with_name("wattline")
+AIRFLOW = (sys.executable, "-m", "airflow")
 
 Report = Callable[[str], None]
 """Takes one line that says what happens now."""
@@ -67,9 +71,9 @@ class Stack:
         airflow = self.airflow_processes()
         if any(process.find() is None for process in airflow):
             report("Creating schemas, users and Airflow's metadata")
-            self._run([sys.executable, "-m", "wattline.cli", "schema", "upgrade"])
-            self._run([sys.executable, "-m", "airflow", "db", "migrate"])
-            self._run([sys.executable, "-m", "airflow", "pools", "import", str(CHECKOUT / "config" / "pools.json")])
+            self._run([str(WATTLINE), "schema", "upgrade"])
+            self._run([*AIRFLOW, "db", "migrate"])
+            self._run([*AIRFLOW, "pools", "import", str(CHECKOUT / "config" / "pools.json")])
         report("Starting Airflow: api-server, scheduler, dag-processor, triggerer")
         self._start(airflow)
 
@@ -115,7 +119,7 @@ class Stack:
         }
         health = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
         return [
-            self._process(name, (sys.executable, "-m", "airflow", name), self._healthy(health.get(name, name)), taken)
+            self._process(name, (*AIRFLOW, name), self._healthy(health.get(name, name)), taken)
             for name, taken in ports.items()
         ]
 
@@ -174,7 +178,7 @@ class Stack:
         )
         if done.returncode:
             lines = (done.stdout + done.stderr).splitlines()[-20:]
-            raise StackError("\n".join([f"`{' '.join(command[2:])}` failed:", *(f"  {line}" for line in lines)]))
+            raise StackError("\n".join([f"`{' '.join(command)}` failed:", *(f"  {line}" for line in lines)]))
 
     def _claim_folder(self) -> None:
         folder = self.settings.data

@@ -1,0 +1,134 @@
+"""`make demo`: two days of simulated plants through the real pipelines, and tables of what came of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import MySQLdb
+from pymongo import MongoClient
+from pymongo.database import Database
+from rich.console import Console
+from rich.table import Table
+
+from local.environment import DATABASE
+from local.processes import StackError
+from local.servers import HOST, OWNER
+from local.stack import WATTLINE, Report, Stack
+
+PLANTS = 5
+SEED = 1
+SITE_ZONE = ZoneInfo("Asia/Seoul")
+PIPELINES = ("migration_inverter_m10", "inverterlog")
+
+
+def run(stack: Stack, console: Console, report: Report) -> None:
+    """Start the stack, fill the source, run the pipelines, print the tables. Running it again changes nothing.
+
+    Raises:
+        StackError: a step failed; what it said is on the terminal.
+    """
+    stack.up(report)
+    start, end = _two_days(datetime.now(SITE_ZONE))
+    window = ["--from", start.isoformat(), "--to", end.isoformat()]
+    report(
+        f"Filling MySQL with two days of {PLANTS} simulated plants, as field gateways do: {start:%F} and the day after"
+    )
+    _wattline(stack, "simulate", "--plants", str(PLANTS), "--seed", str(SEED), *window)
+    report(f"Running {' and '.join(PIPELINES)} over them through Airflow's scheduler")
+    _wattline(stack, "history", *PIPELINES, *window, "--chunk", "1d")
+    for table in (_mysql_rows(stack), _mongo_rows(stack), _quarantine(stack), _mails(stack), _messages(stack)):
+        console.print(table)
+
+
+def _two_days(now: datetime) -> tuple[datetime, datetime]:
+    """The last two whole days at the plants: the same all day long, so that a second demo finds its rows."""
+    end = datetime.combine(now.date(), time(), SITE_ZONE)
+    return end - timedelta(days=2), end
+
+
+def _wattline(stack: Stack, *arguments: str) -> None:
+    done = subprocess.run([WATTLINE, *arguments], env=stack.environment.process(), check=False)
+    if done.returncode:
+        raise StackError(
+            f"`wattline {arguments[0]}` failed, see above; the stack is still up: {stack.settings.airflow_url}"
+        )
+
+
+def _mysql_rows(stack: Stack) -> Table:
+    server = stack.environment.mariadb
+    table = Table("MySQL table", "rows", title=f"MySQL {DATABASE}")
+    connection = MySQLdb.connect(host=HOST, port=server.port, user=OWNER, passwd=server.password, database=DATABASE)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = %s ORDER BY 1", [DATABASE]
+            )
+            names = [name for (name,) in cursor.fetchall()]
+            for name in names:
+                cursor.execute(f"SELECT COUNT(*) FROM `{name}`")  # noqa: S608 - the server's own table names
+                table.add_row(name, f"{cursor.fetchone()[0]:,}")
+    finally:
+        connection.close()
+    return table
+
+
+def _mongo_rows(stack: Stack) -> Table:
+    table = Table("MongoDB collection", "documents", title=f"MongoDB {DATABASE}")
+    with _client(stack) as client:
+        database = client[DATABASE]
+        for name in sorted(database.list_collection_names()):
+            table.add_row(name, f"{database[name].count_documents({}):,}")
+    return table
+
+
+def _quarantine(stack: Stack) -> Table:
+    table = Table(
+        "pipeline", "table", "field", "reason", "rows", "status", title="Quarantine: rows that a gate rejected"
+    )
+    with _client(stack) as client:
+        for found in _reasons(client[DATABASE]):
+            group = found["_id"]
+            names = ("pipeline", "table", "field", "reason")
+            table.add_row(*(str(group[name]) for name in names), f"{found['rows']:,}", group["status"])
+    return table
+
+
+def _reasons(database: Database[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    group = {name: f"${name}" for name in ("pipeline", "table", "status")}
+    reason = {"field": "$reasons.field", "reason": "$reasons.reason"}
+    yield from database["quarantine"].aggregate(
+        [
+            {"$unwind": "$reasons"},
+            {"$group": {"_id": group | reason, "rows": {"$sum": 1}}},
+            {"$sort": {"rows": -1, "_id": 1}},
+        ]
+    )
+
+
+def _mails(stack: Stack) -> Table:
+    table = Table("at", "to", "subject", title="Mails that went out")
+    for mail in _lines(stack.settings.sink_folder / "mail.jsonl"):
+        table.add_row(mail["at"][:19], ", ".join(mail["to"]), mail["subject"])
+    return table
+
+
+def _messages(stack: Stack) -> Table:
+    table = Table("at", "to", "text", title="SMS that went out")
+    for message in _lines(stack.settings.sink_folder / "sms.jsonl"):
+        if "refused" not in message:
+            table.add_row(message["at"][:19], message["to"], message["text"])
+    return table
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _client(stack: Stack) -> MongoClient[dict[str, Any]]:
+    return MongoClient(stack.environment.mongodb.url(DATABASE))
