@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -158,7 +159,7 @@ def test_every_tick_has_one_row_an_inverter_and_energy_is_neither_invented_nor_f
         first = next((n for n, row in enumerate(rows) if row["reading_at"]), len(rows))
         assert totals[first:] == sorted(totals[first:])
         if seen and totals:
-            ups = sum(max(b.totkw - a.totkw, Decimal(0)) for a, b in zip(seen, seen[1:], strict=False))
+            ups = sum(max(b.totkw - a.totkw, Decimal(0)) for a, b in itertools.pairwise(seen))
             assert totals[-1] <= seen[0].totkw + ups
         assert all(row["ackw"] == 0 for row in rows if row["stale"])
 

@@ -1,0 +1,92 @@
+"""Gate: let good rows pass, quarantine bad ones, stop a batch with too many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import ObjectStoragePath
+
+from wattline.errors import BatchRejectedError
+from wattline.settings import settings
+from wattline_operators.base import PipelineOperator, frames_xcom, open_documents
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from wattline.quality.result import GateResult
+
+
+class GateOperator(PipelineOperator):
+    """Judge a staged frame by a suite of Great Expectations; stage its good rows as `good_<frame>`.
+
+    The result, its page and the bad rows are stored before the batch is stopped.
+
+    Args:
+        suite: `module:NAME` of the suite.
+        frame: name of the frame staged by an earlier step.
+        max_bad_share: the share of bad rows (0 to 1) above which nothing passes; the setting of that name by default.
+        mongo_conn_id: Airflow connection id of the MongoDB that keeps results and quarantine.
+    """
+
+    template_fields: Sequence[str] = ("suite", "frame", "mongo_conn_id")
+
+    def __init__(
+        self,
+        *,
+        suite: str,
+        frame: str,
+        max_bad_share: float | None = None,
+        mongo_conn_id: str = "solar_mongo",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.suite = suite
+        self.frame = frame
+        self.max_bad_share = max_bad_share
+        self.mongo_conn_id = mongo_conn_id
+
+    def run_step(self, context: Context) -> dict[str, Any]:
+        """Check, store the verdict, then stage the good rows or stop.
+
+        Raises:
+            BatchRejectedError: the share of bad rows is above the limit.
+        """
+        from wattline.quality.gate import check
+
+        staging = self.staging(context)
+        share = settings().max_bad_share if self.max_bad_share is None else self.max_bad_share
+        result = check(resolve_name(self.suite), staging.read(self.frame), share)
+        page = self._keep(context, result)
+        if result.blocked:
+            raise BatchRejectedError(
+                f"{result.bad.height} of {result.rows} rows are bad ({result.bad_share:.1%}, limit {share:.1%}): "
+                f"{_commonest_reason(result)}. Nothing was loaded. See {page}"
+            )
+        name = f"good_{self.frame}"
+        counts = frames_xcom({name: staging.write(name, result.good)}, {name: result.good})
+        return counts | {"quarantined": result.bad.height, "page": page}
+
+    def _keep(self, context: Context, result: GateResult) -> str:
+        """Store the result, its page and the bad rows; where the page is."""
+        from wattline.quality.quarantine import write_quarantine
+        from wattline.quality.result import result_document
+        from wattline.storage.documents import documents, put
+
+        ti, window = context["ti"], self.window(context)
+        folder = ObjectStoragePath(settings().quality_url) / ti.dag_id / ti.run_id.replace(":", "")
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / f"{ti.task_id}.html"
+        page.write_text(result.html())
+        run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
+        with open_documents(self.mongo_conn_id) as database:
+            counts = write_quarantine(database, result, ti.dag_id, window)
+            put(documents(database, "quality_result"), result_document(result, window=window, html=str(page), **run))
+        self.log.info("%d of %d rows bad, %d resolved", result.bad.height, result.rows, counts.resolved)
+        return str(page)
+
+
+def _commonest_reason(result: GateResult) -> str:
+    worst = max(result.statistics, key=lambda line: line.bad)
+    return f"mostly {worst.check.reason} ({worst.bad}). {worst.check.remedy}"
