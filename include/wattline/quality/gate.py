@@ -6,81 +6,21 @@ Great Expectations takes seconds to import, so nothing here imports it before a 
 from __future__ import annotations
 
 import json
-import warnings
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import polars as pl
 import polars.selectors as cs
 
 from wattline.errors import TerminalError
-from wattline.quality.suite import Check, Suite
+from wattline.quality.result import CheckStatistic, GateResult, import_great_expectations
+from wattline.quality.suite import Suite
+
+__all__ = ["CheckStatistic", "GateResult", "check"]
 
 _RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 _ROW = "__row"
 _CHECK = "__check"
 _REASONS = "reasons"
-
-
-@dataclass(frozen=True)
-class CheckStatistic:
-    """How one check went: values looked at (null ones are not) and rows that failed."""
-
-    check: Check
-    checked: int
-    bad: int
-
-
-@dataclass(frozen=True)
-class GateResult:
-    """The verdict on one batch. `good` and `bad` together are the batch, each in the batch's order.
-
-    Attributes:
-        suite: what was demanded.
-        good: rows without a fault; columns, types and values of the batch.
-        bad: rows with at least one fault; the batch's columns plus `reasons`, a list of {field, reason, remedy}
-            in the order of the suite's checks.
-        statistics: one entry a check, in the suite's order.
-        max_bad_share: the share of bad rows that the batch may have.
-        validation: the result of Great Expectations as plain JSON types, without the lists of all failing values.
-    """
-
-    suite: Suite
-    good: pl.DataFrame
-    bad: pl.DataFrame
-    statistics: tuple[CheckStatistic, ...]
-    max_bad_share: float
-    validation: dict[str, Any]
-    _rendered_from: Any = field(repr=False, compare=False)
-
-    @property
-    def rows(self) -> int:
-        """Rows of the batch."""
-        return self.good.height + self.bad.height
-
-    @property
-    def bad_share(self) -> float:
-        """Bad rows per row; 0 for an empty batch."""
-        return self.bad.height / self.rows if self.rows else 0.0
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the whole batch must stop."""
-        return self.bad_share > self.max_bad_share
-
-    def html(self) -> str:
-        """The result as one HTML page that loads nothing from anywhere and runs no script."""
-        _import_great_expectations()
-        from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
-        from great_expectations.render.view.view import DefaultJinjaPageView
-
-        document = ValidationResultsPageRenderer(run_info_at_end=False).render(self._rendered_from)
-        # The view's own page loads a dozen scripts and styles from other hosts.
-        view: Any = DefaultJinjaPageView(custom_views_directory=str(Path(__file__).parent))
-        page: str = view.render(document, template="page.html.j2", gate=self)
-        return page
 
 
 def check(suite: Suite, frame: pl.DataFrame, max_bad_share: float) -> GateResult:
@@ -99,29 +39,26 @@ def check(suite: Suite, frame: pl.DataFrame, max_bad_share: float) -> GateResult
     faults = _faults(suite, validation)
     bad = frame.with_row_index(_ROW).join(faults, on=_ROW, how="inner", maintain_order="left").drop(_ROW)
     good = frame.with_row_index(_ROW).join(faults, on=_ROW, how="anti", maintain_order="left").drop(_ROW)
-    for outcome in validation.results:
-        # The verdict is in the frames now; results are stored and shown with the first failing values only.
-        outcome.result.pop("unexpected_list")
-        outcome.result.pop("unexpected_index_list")
     return GateResult(
         suite=suite,
         good=good,
         bad=bad,
         statistics=_statistics(suite, validation),
         max_bad_share=max_bad_share,
-        # NaN and infinity are no JSON: they become their names.
-        validation=json.loads(json.dumps(validation.to_json_dict()), parse_constant=str),
+        validation=_plain(validation),
         _rendered_from=validation,
     )
 
 
-def _import_great_expectations() -> ModuleType:
-    with warnings.catch_warnings():
-        # Great Expectations imports two modules that the standard library deprecates.
-        warnings.filterwarnings("ignore", r"module 'sre_(constants|parse)' is deprecated", DeprecationWarning)
-        import great_expectations
-        import great_expectations.expectations
-    return great_expectations
+def _plain(validation: Any) -> dict[str, Any]:
+    """The result as JSON types, the same for the same batch; cuts the lists of all failing values off the result."""
+    for outcome in validation.results:
+        outcome.result.pop("unexpected_list")
+        outcome.result.pop("unexpected_index_list")
+    validation.meta.pop("batch_markers")
+    # NaN and infinity are no JSON: they become their names.
+    plain: dict[str, Any] = json.loads(json.dumps(validation.to_json_dict()), parse_constant=str)
+    return plain
 
 
 def _validate(suite: Suite, frame: pl.DataFrame) -> Any:
@@ -130,15 +67,18 @@ def _validate(suite: Suite, frame: pl.DataFrame) -> Any:
     Raises:
         TerminalError: an expectation raised instead of judging.
     """
-    gx = _import_great_expectations()
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    gx = import_great_expectations()
+    from great_expectations.data_context.types import base
 
     prepared = suite.prepare(frame.with_columns(cs.decimal().cast(pl.Float64)))
     tested = prepared.select(sorted({item.tested for item in suite.checks})).to_pandas()
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    quiet = base.DataContextConfig(
+        store_backend_defaults=base.InMemoryStoreBackendDefaults(),
+        progress_bars=base.ProgressBarsConfig(globally=False),
+    )
     batch = (
-        context.data_sources.add_pandas(suite.name)
+        gx.get_context(mode="ephemeral", project_config=quiet)
+        .data_sources.add_pandas(suite.name)
         .add_dataframe_asset(suite.table.name)
         .add_batch_definition_whole_dataframe("batch")
         .get_batch({"dataframe": tested})
@@ -199,8 +139,8 @@ def _statistics(suite: Suite, validation: Any) -> tuple[CheckStatistic, ...]:
     return tuple(
         CheckStatistic(
             check=item,
-            checked=outcome.result["element_count"] - outcome.result.get("missing_count", 0),
-            bad=outcome.result["unexpected_count"],
+            checked=int(outcome.result["element_count"] - outcome.result.get("missing_count", 0)),
+            bad=int(outcome.result["unexpected_count"]),
         )
         for item, outcome in zip(suite.checks, outcomes, strict=True)
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -122,18 +121,3 @@ def _range_check(table: Table, name: str, remedy: str) -> Check:
     bounds = " or ".join(bound for bound in (low, high) if bound)
     reason = f"{name} is {bounds} {column.unit or ''}".rstrip()
     return Check("ExpectColumnValuesToBeBetween", name, reason, remedy, arguments)
-
-
-def find(name: str) -> Suite:
-    """The suite with a dotted name, e.g. `wattline.solar.checks:READINGS`.
-
-    Raises:
-        TerminalError: there is no such thing, or it is no suite.
-    """
-    try:
-        found = pkgutil.resolve_name(name)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise TerminalError(f"no suite {name!r}: {error}") from error
-    if not isinstance(found, Suite):
-        raise TerminalError(f"{name!r} is a {type(found).__name__}, not a suite")
-    return found
