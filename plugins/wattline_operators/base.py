@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import polars as pl
     from airflow.sdk import Context
     from pymongo.database import Database
-    from wattline.storage.staging import Staging
 
+    from wattline.storage.staging import Staging
     from wattline.storage.store import Store
 
 ERROR_KEY = "error"
@@ -110,6 +110,7 @@ def frames_xcom(references: Mapping[str, str], frames: Mapping[str, pl.DataFrame
 
 def _mysql(conn_id: str) -> Store:
     from airflow.providers.mysql.hooks.mysql import MySqlHook
+
     from wattline.storage.mysql import MySQLStore
 
     hook = MySqlHook(mysql_conn_id=conn_id, local_infile=True)
@@ -118,6 +119,7 @@ def _mysql(conn_id: str) -> Store:
 
 def _mongo(conn_id: str) -> Store:
     from airflow.providers.mongo.hooks.mongo import MongoHook
+
     from wattline.storage.mongo import MongoStore
 
     hook = MongoHook(mongo_conn_id=conn_id)

@@ -22,10 +22,10 @@ from airflow.sdk import (  # type: ignore[attr-defined]  # the stub of airflow.s
     conf,
 )
 
-from wattline_operators.base import ERROR_KEY, open_documents, window_of
+from wattline_operators.base import ERROR_KEY, PipelineOperator, open_documents, window_of
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import DAG, Context
 
     from wattline.alerts.duty import Delivery
     from wattline.alerts.oncall import Failure, Language
@@ -102,9 +102,8 @@ def _tell(failures: Sequence[Failure]) -> None:
 
 
 def _record(failures: Sequence[Failure], deliveries: Sequence[Delivery], now: datetime, language: Language) -> None:
-    from wattline.storage.documents import documents, put
-
     from wattline.alerts.duty import log_failure_documents, notice_documents, sms_documents
+    from wattline.storage.documents import documents, put
 
     steps = [each for each in failures if each.dag_id in LOG_PIPELINES and each.kind == "failed"]
     with open_documents(MONGO_CONN_ID) as database:
@@ -131,7 +130,7 @@ def _failures(context: Context) -> list[Failure]:
         return [_failure(context, "", window, f"the run failed: {reason}")]
     task_ids = list(dag.task_ids)
     failed.sort(key=lambda name: (task_ids.index(_split(name, task_ids)[0]), name))
-    return [_failure(context, name, window, _error(dag.dag_id, run_id, *_split(name, task_ids))) for name in failed]
+    return [_failure(context, name, window, _error(dag, run_id, *_split(name, task_ids))) for name in failed]
 
 
 def _failure(context: Context, name: str, window: Window | None, error: str) -> Failure:
@@ -172,12 +171,16 @@ def _tasks(dag_id: str, run_id: str, states: set[str]) -> list[str]:
     return [name for name, state in found.items() if state in states]
 
 
-def _error(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
-    """The line that the task left on its error; empty where it was killed before it could."""
+def _error(dag: DAG, run_id: str, task_id: str, map_index: int) -> str:
+    """The line that the task left on its error; empty where a step was killed before it could."""
     from airflow.sdk.execution_time.xcom import XCom
 
-    key = {"key": ERROR_KEY, "dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
-    return str(_attempt("read the error", lambda: XCom.get_one(**key), None) or "")
+    key = {"key": ERROR_KEY, "dag_id": dag.dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
+    left = _attempt("read the error", lambda: XCom.get_one(**key), None)
+    task = dag.get_task(task_id)
+    if left is None and not issubclass(getattr(task, "operator_class", type(task)), PipelineOperator):
+        return f"{task.task_type} leaves no error line; its log says why"
+    return str(left or "")
 
 
 def _name(ti: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +107,8 @@ def result_document(
 
 def import_great_expectations() -> ModuleType:
     """Great Expectations with its expectations, imported without the warning of its import; seconds the first time."""
+    # It tells of every function that it leaves undocumented.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # It imports two modules that the standard library deprecates.
         warnings.filterwarnings("ignore", r"module 'sre_(constants|parse)' is deprecated", DeprecationWarning)
