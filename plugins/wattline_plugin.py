@@ -20,8 +20,8 @@ SLOW_IMPORTS = (
     "airflow.providers.mongo.hooks.mongo",
     "airflow.providers.mysql.hooks.mysql",
 )
-"""Libraries only: a worker must not keep Wattline's own code. Never polars (pymongoarrow imports it): its threads do not
-survive a fork."""
+"""Libraries only: a worker must not keep Wattline's own code. Never polars (pymongoarrow imports it): its threads do
+not survive a fork."""
 
 
 class WattlinePlugin(AirflowPlugin):

@@ -266,6 +266,15 @@ def test_a_used_inverter_put_in_place_brings_none_of_its_old_energy() -> None:
     assert ticks(log)[2]["counter_reset"]
 
 
+def test_a_reading_at_the_tick_before_still_has_power_when_the_plant_is_computed_again() -> None:
+    registered, log = register([(1, 1), (1, 2)]), MemoryStore()
+    log.upsert(READING, reading_frame([Reading(minutes(10), "1", "101", 6.0)]))
+    run(registered, log, Window(START, minutes(20)))
+    log.upsert(READING, reading_frame([Reading(minutes(11), "1", "11", invno=2, received_at=minutes(25))]))
+    run(registered, log, Window(minutes(20), minutes(30)))
+    assert [row["ackw"] for row in ticks(log)] == [6.0, 6.0, 0.0]
+
+
 def test_the_plant_row_is_the_sum_of_its_inverters_also_when_only_one_of_them_is_late() -> None:
     registered, log = register([(1, 1), (1, 2)]), MemoryStore()
     on_time = [Reading(local(23, 44, 1), "8", "108"), Reading(local(23, 44, 1), "5", "55", invno=2)]

@@ -84,8 +84,8 @@ def _source_rows(register: pl.DataFrame, given: InverterLogInput) -> pl.DataFram
     state = given.state.filter(pl.col("reading_at").is_not_null()).select(
         *KEY,
         pl.col("reading_at").alias("at"),
-        pl.lit(0.0).alias("ackw"),
-        pl.lit(0.0).alias("dckw"),
+        "ackw",
+        "dckw",
         pl.col("reading_daykw").alias("daykw"),
         pl.col("reading_totkw").alias("totkw"),
         "status",
