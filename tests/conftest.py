@@ -6,6 +6,8 @@ database.
 
 from __future__ import annotations
 
+import tests.airflow_environment  # isort: skip  # noqa: F401 - before anything imports Airflow
+
 import shutil
 import tempfile
 from collections.abc import Iterator

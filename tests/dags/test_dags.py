@@ -1,0 +1,142 @@
+"""Every DAG, by what is true of all of them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from pkgutil import resolve_name
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG, CronDataIntervalTimetable
+
+from wattline.quality.suite import Suite
+from wattline.storage.contract import Table
+from wattline_operators.base import PipelineOperator
+from wattline_operators.collect import CollectOperator
+from wattline_operators.finish import FinishOperator
+from wattline_operators.gate import GateOperator
+from wattline_operators.oncall import notify_failure
+from wattline_operators.process import ProcessOperator
+from wattline_operators.store import StoreOperator
+
+CHECKOUT = Path(__file__).parents[2]
+FILES = sorted((CHECKOUT / "dags").glob("*.py"))
+POOLS = {"mysql_solar", "mongo_solar", "default_pool"}
+SYSTEMS = {"solar", "meters", "anomaly", "sensors", "devices"}
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(CHECKOUT / "dags")
+
+
+@pytest.fixture(params=[file.stem for file in FILES])
+def dag(request: pytest.FixtureRequest, bag: DagBag) -> DAG:
+    return bag.dags[request.param]
+
+
+def test_every_file_is_one_dag_of_its_name(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert sorted(bag.dags) == [file.stem for file in FILES]
+
+
+def test_it_says_what_it_does(dag: DAG) -> None:
+    headings = [line for line in dag.doc_md.splitlines() if line.startswith("###")]
+    assert headings == ["### What", "### Inputs", "### Outputs", "### If it fails"]
+    assert dag.tags & SYSTEMS
+    assert all(task.owner != "airflow" for task in dag.tasks)
+
+
+def test_it_computes_closed_intervals_and_any_window(dag: DAG) -> None:
+    assert isinstance(dag.timetable, CronDataIntervalTimetable)
+    assert not dag.catchup
+    assert set(dag.params) == {"from", "to"}
+
+
+def test_it_fails_loudly_and_tries_again_with_back_off(dag: DAG) -> None:
+    assert dag.on_failure_callback == notify_failure
+    assert len(dag.deadline) == 1
+    for task in dag.tasks:
+        assert task.execution_timeout
+        assert task.execution_timeout <= timedelta(hours=1)
+        assert task.retry_policy.rules[0].exception.__name__ == "TerminalError"
+        if isinstance(task, PipelineOperator):
+            assert task.retries >= 2
+            assert task.retry_exponential_backoff
+            assert not task.on_failure_callback
+
+
+def test_it_ends_with_one_step_that_only_a_complete_run_reaches(dag: DAG) -> None:
+    (last,) = dag.leaves
+    assert isinstance(last, FinishOperator)
+    assert last.trigger_rule == "all_success"
+    assert last.outlets
+    assert last.covers
+
+
+def test_nothing_is_stored_that_no_gate_has_seen(dag: DAG) -> None:
+    for store in (task for task in dag.tasks if isinstance(task, StoreOperator)):
+        assert any(isinstance(dag.get_task(up), GateOperator) for up in store.get_flat_relative_ids(upstream=True))
+
+
+def test_its_parts_exist(dag: DAG) -> None:
+    for task in dag.tasks:
+        assert task.pool in POOLS
+        match task:
+            case CollectOperator():
+                assert callable(resolve_name(task.collector))
+            case ProcessOperator():
+                assert callable(resolve_name(task.processor))
+            case GateOperator():
+                assert isinstance(resolve_name(task.suite), Suite)
+            case StoreOperator():
+                assert isinstance(resolve_name(task.table), Table)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_its_file_is_a_table_of_contents(file: Path) -> None:
+    text = file.read_text()
+    assert text.count("\n") <= 60
+    (block,) = [node for node in ast.parse(text).body if isinstance(node, ast.With)]
+    body = [node for node in ast.walk(block) if isinstance(node, ast.If | ast.FunctionDef)]
+    assert body == []
+
+
+def test_the_steps_of_inverterlog_are_visible(bag: DagBag) -> None:
+    dag = bag.dags["inverterlog"]
+    line = ["wait_for_readings", "collect_inverters", "collect_readings", "gate", "process"]
+    for task_id, following in zip(line, line[1:], strict=False):
+        assert dag.get_task(task_id).downstream_task_ids == {following}
+    storers = {"store_inverter_log", "store_day_generation", "store_day_total_generation", "store_mysql_inverter_log"}
+    assert dag.get_task("process").downstream_task_ids == storers
+    assert dag.max_active_runs == 1
+
+
+def test_all_files_parse_within_two_seconds_without_heavy_libraries() -> None:
+    code = (
+        "import sys, time, runpy; import airflow.sdk, airflow.sdk.definitions.deadline, pydantic_settings\n"
+        "start = time.process_time()\n"
+        f"for file in {[str(file) for file in FILES]!r}: runpy.run_path(file)\n"
+        "heavy = {'pandas', 'polars', 'pyarrow', 'great_expectations', 'pvlib', 'pymongo', 'MySQLdb'} & set(sys.modules)\n"
+        "print(time.process_time() - start, *sorted(heavy))"
+    )
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT / "plugins"
+    )
+    seconds, *heavy = done.stdout.split()
+    assert heavy == []
+    assert float(seconds) < 2, f"{time.monotonic() - started} s in all"
+
+
+def test_the_product_knows_nothing_of_airflow() -> None:
+    for file in (CHECKOUT / "include").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] in ("airflow", "wattline_operators")], file
