@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 
 from tests.memory_store import MemoryStore
 from wattline.solar import collect, process
-from wattline.solar.tables import CUSTOMER, DAY_GENERATION, DAY_TOTAL_GENERATION, INVERTER, READING, TICK, TICK_ROW
+from wattline.solar.tables import (
+    CUSTOMER,
+    DAY_GENERATION,
+    DAY_TOTAL_GENERATION,
+    INVERTER,
+    MAX_CLOCK_AHEAD,
+    READING,
+    TICK,
+    TICK_ROW,
+)
 from wattline.storage.store import Condition
 from wattline.window import Window
 
@@ -70,7 +79,8 @@ def run(registered: MemoryStore, log: MemoryStore, window: Window) -> None:
     """One run of the pipeline without Airflow: collect, process, store."""
     frames = collect.inverters(registered, window, {})
     frames |= collect.readings(log, window, frames)
-    frames["good_readings"] = frames["readings"].filter("registered")
+    in_time = pl.col("at") <= pl.col("received_at") + MAX_CLOCK_AHEAD
+    frames["good_readings"] = frames["readings"].filter("registered", in_time)
     for name, frame in process.inverter_log(window, frames).items():
         log.upsert(RESULTS[name], frame)
 
@@ -297,6 +307,16 @@ def test_a_late_reading_beyond_the_horizon_waits_for_a_history_run() -> None:
     assert {r["at"]: r["totkw"] for r in ticks(log)}[minutes(20)] == 101
     run(registered, log, Window(START, minutes(20)))
     assert {r["at"]: r["totkw"] for r in ticks(log)}[minutes(20)] == 102
+
+
+def test_readings_from_the_future_reach_the_gate_when_they_arrive() -> None:
+    log = MemoryStore()
+    log.upsert(READING, reading_frame([Reading(minutes(60 * 24 * 30), "1", "101", received_at=minutes(5))]))
+    window = Window(START, minutes(10))
+    frames = collect.readings(log, window, collect.inverters(register(), window, {}))
+    assert frames["readings"].height == 1
+    later = Window(minutes(10), minutes(20))
+    assert collect.readings(log, later, collect.inverters(register(), later, {}))["readings"].height == 0
 
 
 def test_the_first_run_of_all_starts_from_what_was_known_before_it() -> None:

@@ -6,12 +6,12 @@ The gate of `inverterlog` judges values. The gates of the migration judge only w
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import polars as pl
 
 from wattline.quality.suite import Check, Suite, range_checks, required
-from wattline.solar.tables import INVERTER, READING
+from wattline.solar.tables import INVERTER, MAX_CLOCK_AHEAD, READING
 from wattline.storage.contract import POWER, Table
 
 MAX_AC_LOAD = 1.5
@@ -20,8 +20,6 @@ MAX_DC_LOAD = 2.0
 """DC power a kW of rated AC power: panels are oversized by up to two thirds, and clouds' edges add to it."""
 MAX_DAY_HOURS = 24 * MAX_AC_LOAD
 """Energy a day and kW of rated AC power, in hours."""
-MAX_CLOCK_AHEAD = timedelta(minutes=10)
-"""How far a gateway's clock may be ahead of the server's: one tick."""
 FIRST_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 """No plant of the platform is older; earlier times are clocks that lost their battery."""
 

@@ -14,9 +14,9 @@ from typing import cast
 import polars as pl
 
 from wattline.settings import settings
-from wattline.solar.tables import CUSTOMER, INVERTER, READING, TICK, TICK_ROW
+from wattline.solar.tables import CUSTOMER, INVERTER, MAX_CLOCK_AHEAD, READING, TICK, TICK_ROW
 from wattline.storage.contract import UTC_TIME
-from wattline.storage.store import Condition, Store, Value
+from wattline.storage.store import Condition, Store, Value, between
 from wattline.window import Window
 
 Frames = dict[str, pl.DataFrame]
@@ -42,6 +42,7 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
 
     A plant with a reading that arrived in the window for an earlier time is taken from the tick before that reading on,
     so that its ticks are computed again; arrivals later than the `late_horizon` are left to `wattline history`.
+    Readings from the future are taken along when they arrive, so that the gate tells of the gateway's clock then.
 
     Args:
         store: holds READING and TICK_ROW.
@@ -55,10 +56,13 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
     window = window.snapped(TICK)
     register = inputs["inverters"]
     starts = _starts(store, window, register)
-    rows = [store.read(READING, (Condition("at", ">=", window.start), Condition("at", "<=", window.end)))]
-    rows.append(_late_rows(store, window, starts))
     state = _state(store, register, starts)
-    rows.append(_readings_before(store, register, starts, state))
+    rows = [
+        store.read(READING, (Condition("at", ">=", window.start), Condition("at", "<=", window.end))),
+        store.read(READING, (*_arrived(window), Condition("at", ">", window.end + MAX_CLOCK_AHEAD))),
+        _late_rows(store, window, starts),
+        _readings_before(store, register, starts, state),
+    ]
     known = register.select("mcno", "invno", "capacity_kw", registered=pl.lit(value=True))
     log = pl.concat(rows).unique(READING.key, keep="first").sort(READING.key)
     log = log.join(known, on=["mcno", "invno"], how="left", maintain_order="left")
@@ -68,6 +72,10 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
 def tick_before(instant: str) -> pl.Expr:
     """The last tick strictly before the UTC column `instant`."""
     return pl.col(instant).dt.offset_by("-1us").dt.truncate(f"{int(TICK.total_seconds() // 60)}m")
+
+
+def _arrived(window: Window) -> tuple[Condition, Condition]:
+    return between("received_at", window.start, window.end)
 
 
 def _starts(log: Store, window: Window, register: pl.DataFrame) -> pl.DataFrame:

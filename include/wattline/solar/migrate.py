@@ -23,12 +23,12 @@ def inverters(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) 
 
 
 def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
-    """The readings measured in the window, both ends included, and those that arrived in it for an earlier time.
+    """The readings measured in the window, both ends included, and those that arrived in it for whatever other time.
 
     Returns:
         `readings`: READING rows in key order.
     """
     measured = (Condition("at", ">=", window.start), Condition("at", "<=", window.end))
-    late = (*between("received_at", window.start, window.end), Condition("at", "<", window.start))
-    rows = pl.concat([store.read(READING, where) for where in (measured, late)])
-    return {"readings": rows.sort(READING.key)}
+    arrived = between("received_at", window.start, window.end)
+    rows = pl.concat([store.read(READING, where) for where in (measured, arrived)])
+    return {"readings": rows.unique(READING.key).sort(READING.key)}

@@ -15,6 +15,9 @@ from wattline.storage.contract import ENERGY, POWER, UTC_TIME, Column, Table
 TICK = timedelta(minutes=10)
 """The distance of two ticks."""
 
+MAX_CLOCK_AHEAD = TICK
+"""How far a gateway's clock may be ahead of the server's: one tick."""
+
 PLANT = 0
 """`invno` of a row that speaks of the whole plant."""
 
