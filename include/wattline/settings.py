@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     mysql_gateway_url: SecretStr = Field(
         SecretStr(""), description="the same for the field gateways' user: simulator and CSV importer"
     )
+    mysql_source_url: SecretStr = Field(SecretStr(""), description="the same for a user who only reads, for migrations")
     mysql_url: SecretStr = Field(SecretStr(""), description="the same for the pipelines' user (reads, writes results)")
     mongo_url: SecretStr = Field(SecretStr(""), description="mongodb://user:password@host:port/solar of the pipelines")
     mongo_owner_url: SecretStr = Field(SecretStr(""), description="the same for the owner (collections, validators)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -80,7 +81,8 @@ class Table:
         """`frame` with exactly this table's columns, in order, in this table's types.
 
         Raises:
-            TerminalError: a column is missing, a value does not fit its type, a key is null or a not-null column is.
+            TerminalError: a column is missing, a value does not fit its type or is no finite number, a key is null or a
+                not-null column is.
         """
         missing = [name for name in self.schema if name not in frame.columns]
         if missing:
@@ -89,9 +91,31 @@ class Table:
             shaped = frame.select(pl.col(name).cast(dtype, strict=True) for name, dtype in self.schema.items())
         except pl.exceptions.PolarsError as error:
             raise TerminalError(f"{self.name}: a value does not fit its column: {error}") from error
-        required = [column.name for column in self.columns if not column.nullable]
-        nulls = shaped.select(pl.col(required).null_count()).row(0)
-        empty = [name for name, count in zip(required, nulls, strict=True) if count]
-        if empty:
-            raise TerminalError(f"{self.name}: null in {', '.join(empty)}, which must have a value")
+        self._refuse(shaped, "null", [c.name for c in self.columns if not c.nullable], pl.Expr.is_null)
+        self._refuse(shaped, "NaN or infinity", [c.name for c in self.columns if c.dtype.is_float()], _is_not_finite)
         return shaped
+
+    def batch(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`frame` as a store writes it: conforming, one row a key, in key order.
+
+        Raises:
+            TerminalError: as `conform`, or one key is there twice.
+        """
+        rows = self.conform(frame).sort(self.key)
+        doubled = rows.filter(pl.struct(self.key).is_duplicated())
+        if doubled.height:
+            key = dict(zip(self.key, doubled.select(self.key).row(0), strict=True))
+            raise TerminalError(
+                f"{self.name}: {doubled.height} rows share a key, the first {key}; one row a key, please"
+            )
+        return rows
+
+    def _refuse(self, frame: pl.DataFrame, what: str, names: list[str], test: Callable[[pl.Expr], pl.Expr]) -> None:
+        counts = frame.select(test(pl.col(name)).sum() for name in names).row(0) if names else ()
+        found = [f"{name} ({count} rows)" for name, count in zip(names, counts, strict=True) if count]
+        if found:
+            raise TerminalError(f"{self.name}: {what} in {', '.join(found)}, which must have a value")
+
+
+def _is_not_finite(column: pl.Expr) -> pl.Expr:
+    return ~column.is_finite()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Literal, Protocol
 
 import polars as pl
 
 from wattline.storage.contract import Table
 
-Value = int | float | str | datetime | date
+Value = int | float | Decimal | str | datetime | date
 Operator = Literal["=", "<", "<=", ">", ">=", "in"]
 
 
@@ -37,11 +38,19 @@ class Capabilities:
         name: the database's name, for messages.
         atomic_upsert: one `upsert` is all or nothing; otherwise a killed upsert leaves whole rows, some written.
         chunk_rows: rows sent in one round trip.
+        time_unit: the finest step of an instant that it keeps; finer digits are cut off on writing.
     """
 
     name: str
     atomic_upsert: bool
     chunk_rows: int
+    time_unit: Literal["us", "ms"] = "us"
+
+    def kept(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`frame` as this database gives it back: times cut to `time_unit`. To compare what two databases hold."""
+        if self.time_unit == "us":
+            return frame
+        return frame.with_columns(pl.col(pl.Datetime).dt.truncate("1ms"))
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,11 @@ class WriteResult:
     def rows(self) -> int:
         """Every row that was handed in."""
         return self.inserted + self.updated + self.unchanged
+
+    def __add__(self, other: WriteResult) -> WriteResult:
+        return WriteResult(
+            self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged
+        )
 
 
 class Store(Protocol):

@@ -1,0 +1,146 @@
+"""MongoDB collections: their validators and indexes, and its errors as ours.
+
+Frames go through `MongoStore`; what is a document by nature (a manifest, a rejected row) goes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from bson.errors import BSONError
+from pymongo import IndexModel
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+
+from wattline.errors import TerminalError, TransientError
+
+Document = dict[str, Any]
+
+_EXISTS = 48
+_TRANSIENT_LABELS = ("RetryableWriteError", "TransientTransactionError")
+_TRANSIENT_CODES = frozenset({24, 50, 64, 91, 112, 189, 246, 262, 10107, 11600, 11602, 13435, 13436})
+"""Locks, time limits, write conflicts, and a server that is stepping down or shutting down."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """One kind of document: the types of the fields that each must have, and its indexes.
+
+    Attributes:
+        required: field name → BSON type names.
+        indexes: each a tuple of field names.
+    """
+
+    required: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    indexes: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def validator(self) -> Document:
+        """The same as a MongoDB validator; further fields are allowed."""
+        return schema_validator({name: {"bsonType": list(types)} for name, types in self.required.items()})
+
+
+DOCUMENTS: Mapping[str, Collected] = {
+    "quarantine": Collected(indexes=(("at",), ("table", "at"))),
+    "quality_result": Collected(indexes=(("at",),)),
+    "inverterlog_fail": Collected(
+        {"run": ("string",), "step": ("string",), "error": ("string",), "at": ("date",)}, (("at",),)
+    ),
+    "migration_state": Collected({"table": ("string",)}, (("table", "start"),)),
+    "pipeline_run": Collected(indexes=(("at",),)),
+    "oncall_notice": Collected(indexes=(("at",),)),
+    "sms_log": Collected(indexes=(("at",),)),
+}
+"""Collections of documents that are no table."""
+
+
+def documents(database: Database[Document], name: str) -> Collection[Document]:
+    """The collection `name` of DOCUMENTS, made if it is missing; its times come back in UTC.
+
+    Raises:
+        TerminalError: DOCUMENTS has no such collection, or the user may not create it.
+        TransientError: the server cannot be reached.
+    """
+    if name not in DOCUMENTS:
+        raise TerminalError(f"there is no collection {name!r} of documents; there are {', '.join(DOCUMENTS)}")
+    kind = DOCUMENTS[name]
+    create_collection(database, name, kind.validator, kind.indexes)
+    return database.get_collection(name, codec_options=CodecOptions(tz_aware=True))
+
+
+def put(collection: Collection[Document], document: Document) -> None:
+    """Store `document` under its `_id`, in place of any other; putting it twice changes nothing.
+
+    Raises:
+        TerminalError: the document does not fit the collection.
+        TransientError: the server cannot be reached.
+    """
+    with translated():
+        collection.replace_one({"_id": document["_id"]}, document, upsert=True)
+
+
+def create_collection(
+    database: Database[Document], name: str, validator: Document, indexes: Sequence[Sequence[str]]
+) -> None:
+    """Create a collection with its validator and indexes; what is there already stays as it is.
+
+    Raises:
+        TerminalError: the user may not create it.
+        TransientError: the server cannot be reached.
+    """
+    with translated():
+        try:
+            database.command("create", name, validator=validator)
+        except OperationFailure as error:
+            if error.code != _EXISTS:
+                raise
+        if indexes:
+            database[name].create_indexes([IndexModel([(column, 1) for column in index]) for index in indexes])
+
+
+def schema_validator(properties: Mapping[str, Document]) -> Document:
+    """A validator by which every one of `properties`, and `_id`, must be there and fit."""
+    required = ["_id", *(name for name in properties if name != "_id")]
+    return {"$jsonSchema": {"bsonType": "object", "required": required, "properties": dict(properties)}}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of the MongoDB driver as TransientError or TerminalError."""
+    try:
+        yield
+    except (PyMongoError, BSONError) as error:
+        kind = TransientError if _is_transient(error) else TerminalError
+        raise kind(f"MongoDB: {type(error).__name__}: {_reason(error)[:300]}") from error
+
+
+def _is_transient(error: Exception) -> bool:
+    if isinstance(error, (ConnectionFailure, ExecutionTimeout, WTimeoutError)):
+        return True
+    labelled = isinstance(error, PyMongoError) and any(map(error.has_error_label, _TRANSIENT_LABELS))
+    codes = {error.code} if isinstance(error, OperationFailure) else set()
+    if isinstance(error, BulkWriteError):
+        codes = {failed.get("code") for failed in error.details["writeErrors"] + error.details["writeConcernErrors"]}
+    return labelled or bool(codes and codes <= _TRANSIENT_CODES)
+
+
+def _reason(error: Exception) -> str:
+    """What the server said; of a bulk write the first error, without the document."""
+    if isinstance(error, BulkWriteError):
+        failed = error.details["writeErrors"] + error.details["writeConcernErrors"]
+        return str(failed[0].get("errmsg")) if failed else str(error)
+    if isinstance(error, OperationFailure) and error.details:
+        return str(error.details.get("errmsg", error))
+    return str(error)

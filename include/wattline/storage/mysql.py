@@ -1,0 +1,218 @@
+"""MySQL and MariaDB: bulk reads by connectorx, bulk writes by LOAD DATA.
+
+Measured on two cores with 100,000 rows of TICK_ROW: reading 0.9 M rows/s (mysqlclient's fetchall 0.09 M); writing by
+LOAD DATA LOCAL 137 k rows/s, by one JSON_TABLE parameter 48 k, by executemany 37 k. So LOAD DATA it is, and
+executemany where a server or client forbids `local_infile`.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+import connectorx
+import MySQLdb
+import polars as pl
+import sqlalchemy as sa
+from MySQLdb.constants import CLIENT
+
+from wattline.errors import TerminalError, WattlineError
+from wattline.storage import sql
+from wattline.storage.contract import Table
+from wattline.storage.mysql_errors import LOCAL_INFILE_REFUSED, reader_error, server_error
+from wattline.storage.store import Capabilities, Condition, Value, WriteResult
+
+_SESSION = "SET SESSION time_zone = '+00:00', sql_mode = 'TRADITIONAL'"
+_STAGED = "wattline_staged"
+_CHUNK = 20_000
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
+"""How LOAD DATA wants the characters that would end a field or a line."""
+
+
+class MySQLStore:
+    """A `Store` on MySQL ≥ 8 or MariaDB ≥ 10.6. Its user needs CREATE TEMPORARY TABLES to write.
+
+    Args:
+        connect: opens a connection of mysqlclient; without CLIENT.FOUND_ROWS, which would hide what an upsert changed.
+        url: `mysql://user:password@host:port/database` of the same database, for connectorx; options are ignored.
+    """
+
+    def __init__(self, connect: Callable[[], Any], url: str) -> None:
+        parsed = sa.make_url(url)
+        self._connect = connect
+        self._secrets = [url, *([str(parsed.password)] if parsed.password else [])]
+        plain = parsed.set(drivername="mysql", query={})
+        self._url = plain.render_as_string(hide_password=False)
+        self._connection: Any = None
+        self._local_infile = True
+
+    @classmethod
+    def from_url(cls, url: str) -> MySQLStore:
+        """A store on `mysql://user:password@host:port/database`; it connects when it is first used.
+
+        Raises:
+            TerminalError: the URL cannot be read; the message does not show it.
+        """
+        try:
+            parsed = sa.make_url(url)
+        except (sa.exc.ArgumentError, ValueError):
+            raise TerminalError(
+                "the MySQL URL cannot be read; write mysql://user:password@host:port/database"
+            ) from None
+        return cls(lambda: connect(parsed), url)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """One upsert is one statement: all or nothing."""
+        return Capabilities("MySQL", atomic_upsert=True, chunk_rows=_CHUNK)
+
+    def read(self, table: Table, where: Sequence[Condition] = (), columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The rows that fulfil every condition, in key order, in the contract's types."""
+        names = list(columns if columns is not None else table.schema.names())
+        wanted = list(dict.fromkeys((*table.key, *names)))
+        return self._fetch(table, sql.select_rows(table, where, wanted)).sort(table.key).select(names)
+
+    def newest(self, table: Table, by: Sequence[str], order: str, where: Sequence[Condition] = ()) -> pl.DataFrame:
+        """Per distinct `by`, the row with the largest `order` among those that fulfil every condition, in key order."""
+        rows = self._fetch(table, sql.select_newest(table, by, order, where)).sort(table.key)
+        return rows.unique(list(by), keep="last", maintain_order=True)
+
+    def maximum(self, table: Table, column: str, where: Sequence[Condition] = ()) -> Value | None:
+        """The largest value of `column`, or None where no row fulfils the conditions."""
+        largest: Value | None = self._fetch(table, sql.select_maximum(table, column, where)).item()
+        return largest
+
+    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
+        """How many rows fulfil every condition."""
+        return int(self._query(sql.select_count(table, where)).item())
+
+    def upsert(self, table: Table, frame: pl.DataFrame) -> WriteResult:
+        """Insert the rows whose key is new, replace the others, all by one statement.
+
+        Raises:
+            TerminalError: the frame breaks the table's contract or holds one key twice, or MySQL would have to change
+                a value to store it; nothing was written.
+        """
+        rows = table.batch(frame)
+        if rows.is_empty():
+            return WriteResult(0, 0, 0)
+        with self._cursor() as cursor:
+            cursor.execute(f"DROP TEMPORARY TABLE IF EXISTS {_STAGED}")
+            cursor.execute(f"CREATE TEMPORARY TABLE {_STAGED} AS {sql.nothing_of(table)}")
+            self._stage(cursor, table, _as_text(rows))
+            cursor.execute(sql.merge(table, _STAGED))
+            result = _counted(rows.height, cursor.rowcount, self._connection.info())
+            cursor.execute(f"DROP TEMPORARY TABLE {_STAGED}")
+        return result
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def _fetch(self, table: Table, statement: str) -> pl.DataFrame:
+        return sql.arrived(table, self._query(statement))
+
+    def _query(self, statement: str) -> pl.DataFrame:
+        with self._cursor():
+            pass  # connectorx tries for half a minute where a server is away or a password wrong; mysqlclient says so
+        try:
+            stream = connectorx.read_sql(self._url, statement, return_type="arrow_stream", batch_size=_CHUNK)
+            return cast("pl.DataFrame", pl.from_arrow(stream))
+        except BaseException as error:  # connectorx panics by a class that is no Exception
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
+            raise reader_error(error, self._secrets) from None
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        """A cursor on a living connection; errors of the driver become ours, and a broken connection is dropped."""
+        try:
+            self._revive()
+            yield self._connection.cursor()
+        except (MySQLdb.Error, OSError) as error:
+            self._discard()
+            raise server_error(error, self._secrets) from None
+        except WattlineError:
+            self._discard()
+            raise
+
+    def _revive(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.ping()
+            except MySQLdb.Error:
+                self._discard()
+        if self._connection is None:
+            connection = self._connect()
+            if connection.client_flag & CLIENT.FOUND_ROWS:
+                connection.close()
+                raise TerminalError("the MySQL connection counts found rows; open it without CLIENT.FOUND_ROWS")
+            connection.set_character_set("utf8mb4")
+            connection.autocommit(True)
+            connection.cursor().execute(_SESSION)
+            self._connection = connection
+
+    def _discard(self) -> None:
+        with suppress(MySQLdb.Error):
+            self.close()
+
+    def _stage(self, cursor: Any, table: Table, rows: pl.DataFrame) -> None:
+        """Bring `rows`, all text, into the staged table."""
+        if self._local_infile:
+            try:
+                self._load(cursor, table, rows)
+            except MySQLdb.Error as error:
+                if error.args[0] not in LOCAL_INFILE_REFUSED:
+                    raise
+                self._local_infile = False
+            else:
+                return
+        for chunk in rows.iter_slices(_CHUNK):
+            cursor.executemany(sql.fill(table, _STAGED), chunk.rows())
+
+    def _load(self, cursor: Any, table: Table, rows: pl.DataFrame) -> None:
+        with tempfile.NamedTemporaryFile(prefix="wattline-", suffix=".tsv") as file:
+            escaped = rows.with_columns(pl.all().str.replace_many(_ESCAPES))
+            escaped.write_csv(file.name, include_header=False, separator="\t", quote_style="never", null_value="\\N")
+            cursor.execute(sql.load(table, _STAGED), (file.name,))
+        loaded, warnings = cursor.rowcount, self._connection.warning_count()
+        if loaded != rows.height or warnings:
+            cursor.execute("SHOW WARNINGS LIMIT 1")
+            first = cursor.fetchone() or ("", 0, f"{loaded} of {rows.height} rows arrived")
+            raise TerminalError(f"{table.name}: MySQL cannot store every value as it is: {first[2]}")
+
+
+def connect(url: sa.URL) -> Any:
+    """A connection of mysqlclient to `url`; an unreachable server is given up after ten seconds."""
+    return MySQLdb.connect(
+        host=url.host or "localhost",
+        port=url.port or 3306,
+        user=url.username or "",
+        passwd=url.password or "",
+        db=url.database or "",
+        charset="utf8mb4",
+        connect_timeout=10,
+        local_infile=1,
+    )
+
+
+def _as_text(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every value as MySQL reads it."""
+    return rows.with_columns(
+        pl.col(pl.Datetime).dt.strftime("%Y-%m-%d %H:%M:%S%.6f"), pl.col(pl.Boolean).cast(pl.Int8)
+    ).with_columns(pl.all().cast(pl.String))
+
+
+def _counted(rows: int, affected: int, info: str) -> WriteResult:
+    """What `INSERT … ON DUPLICATE KEY UPDATE` did: a new row counts 1, a changed row 2 and as one duplicate."""
+    summary = re.match(r"Records: (\d+)\s+Duplicates: (\d+)", info)
+    if summary is None:
+        raise TerminalError(f"MySQL did not say what it wrote: {info!r}")
+    updated = int(summary[2])
+    inserted = affected - 2 * updated
+    return WriteResult(inserted, updated, rows - inserted - updated)

@@ -1,0 +1,170 @@
+"""Contracts as SQL: the types of MySQL, and SELECT statements with every value written in.
+
+connectorx takes no bound parameters. So SQLAlchemy writes the values into the text, by their column's type, after
+`conditions.checked` has refused all but numbers, times, days and text; names come from contracts only.
+
+Instants and days travel as integers (microseconds and days since 1970). A zero date, which an old MySQL lets a client
+store, so becomes null and is left to the quality gate; as a date it would end the reading process.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from wattline.errors import TerminalError
+from wattline.storage.conditions import checked
+from wattline.storage.contract import Table
+from wattline.storage.store import Condition, Value
+
+DIALECT = mysql.dialect(paramstyle="named")
+_EPOCH_DAY = 719_528
+"""TO_DAYS('1970-01-01')."""
+_COMPARE = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_READABLE_SCALE = 10
+"""connectorx hands decimals over with ten places."""
+
+
+def mysql_type(dtype: pl.DataType) -> sa.types.TypeEngine[Any]:
+    """The MySQL type of a contract's type.
+
+    Raises:
+        TerminalError: no type of MySQL holds and gives back its values exactly.
+    """
+    if isinstance(dtype, pl.Decimal) and dtype.scale <= _READABLE_SCALE:
+        return mysql.DECIMAL(dtype.precision, dtype.scale)
+    types: dict[pl.DataType, sa.types.TypeEngine[Any]] = {
+        pl.Int32(): mysql.INTEGER(),
+        pl.Int64(): mysql.BIGINT(),
+        pl.Float64(): mysql.DOUBLE(),
+        pl.Boolean(): mysql.TINYINT(1),
+        pl.String(): mysql.VARCHAR(255),
+        pl.Date(): mysql.DATE(),
+        pl.Datetime("us", "UTC"): mysql.DATETIME(fsp=6),
+    }
+    try:
+        return types[dtype]
+    except KeyError:
+        raise TerminalError(f"MySQL has no exact column type for {dtype}") from None
+
+
+@lru_cache(maxsize=256)
+def sql_table(table: Table) -> sa.Table:
+    """The MySQL table of a contract.
+
+    Raises:
+        TerminalError: the table does not live in MySQL.
+    """
+    if table.mysql is None:
+        raise TerminalError(f"{table.name} is not kept in MySQL")
+    columns = (
+        sa.Column(c.name, mysql_type(c.dtype), primary_key=c.name in table.key, nullable=c.nullable)
+        for c in table.columns
+    )
+    return sa.Table(table.mysql, sa.MetaData(), *columns)
+
+
+def select_rows(table: Table, where: Sequence[Condition], columns: Sequence[str]) -> str:
+    """`columns` of the rows that fulfil `where`."""
+    rows = sql_table(table)
+    return _text(sa.select(*_travelling(table, rows, columns)).where(*_clauses(table, where)))
+
+
+def select_newest(table: Table, by: Sequence[str], order: str, where: Sequence[Condition]) -> str:
+    """Per distinct `by`, the rows with the largest `order`; several where they share it."""
+    rows, clauses = sql_table(table), _clauses(table, where)
+    newest = sa.select(*(rows.c[name] for name in by), sa.func.max(rows.c[order]).label("_newest")).where(*clauses)
+    top = newest.group_by(*(rows.c[name] for name in by)).subquery("top")
+    same = [rows.c[name].is_not_distinct_from(top.c[name]) for name in by]
+    joined = rows.join(top, sa.and_(*same, rows.c[order] == top.c["_newest"]))
+    return _text(sa.select(*_travelling(table, rows, table.schema.names())).select_from(joined).where(*clauses))
+
+
+def select_maximum(table: Table, column: str, where: Sequence[Condition]) -> str:
+    """One row with the largest `column`."""
+    largest = sa.select(sa.func.max(sql_table(table).c[column]).label(column)).where(*_clauses(table, where))
+    return _text(sa.select(*_travelling(table, largest.subquery("largest"), [column])))
+
+
+def select_count(table: Table, where: Sequence[Condition]) -> str:
+    """One row with the number of rows as `n`."""
+    return _text(sa.select(sa.func.count().label("n")).select_from(sql_table(table)).where(*_clauses(table, where)))
+
+
+def nothing_of(table: Table) -> str:
+    """A SELECT with the table's columns and no row."""
+    return _text(sa.select(*sql_table(table).c).limit(0))
+
+
+def merge(table: Table, staged: str) -> str:
+    """Insert every row of the table `staged`, replacing all but the key where the key is there."""
+    rows = sql_table(table)
+    source = rows.to_metadata(sa.MetaData(), name=staged)
+    insert = mysql.insert(rows).from_select(list(rows.c.keys()), sa.select(*source.c))
+    values = {c.name: source.c[c.name] for c in rows.c if not c.primary_key} or {table.key[0]: source.c[table.key[0]]}
+    return str(insert.on_duplicate_key_update(values).compile(dialect=DIALECT))
+
+
+def fill(table: Table, staged: str) -> str:
+    """Insert rows of bound parameters (`%s`, in column order) into the table `staged`."""
+    source = sql_table(table).to_metadata(sa.MetaData(), name=staged)
+    return str(source.insert().compile(dialect=mysql.dialect(paramstyle="format")))
+
+
+def load(table: Table, staged: str) -> str:
+    """Load a tab-separated UTF-8 file, whose name is the one bound parameter, into the table `staged`."""
+    columns = ", ".join(map(DIALECT.identifier_preparer.quote, table.schema.names()))
+    return rf"LOAD DATA LOCAL INFILE %s INTO TABLE {staged} CHARACTER SET utf8mb4 ({columns})"
+
+
+def arrived(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
+    """What a statement of this module returned, in the contract's types."""
+    return frame.select(_arrived(table, name) for name in frame.columns)
+
+
+def _arrived(table: Table, name: str) -> pl.Expr:
+    dtype = table.column(name).dtype
+    if isinstance(dtype, pl.Datetime):
+        return pl.from_epoch(pl.col(name).cast(pl.Int64), "us").dt.replace_time_zone("UTC").alias(name)
+    if isinstance(dtype, pl.Date):
+        return pl.col(name).cast(pl.Int32).cast(dtype)
+    return pl.col(name).cast(dtype)
+
+
+def _travelling(table: Table, source: sa.FromClause, names: Sequence[str]) -> list[sa.ColumnElement[Any]]:
+    return [_number(table, source.c[name]).label(name) for name in names]
+
+
+def _number(table: Table, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    dtype = table.column(str(column.key)).dtype
+    if isinstance(dtype, pl.Datetime):
+        return sa.func.timestampdiff(sa.text("MICROSECOND"), sa.literal("1970-01-01"), column)
+    if isinstance(dtype, pl.Date):
+        return sa.func.to_days(column) - _EPOCH_DAY
+    return column
+
+
+def _clauses(table: Table, where: Sequence[Condition]) -> list[sa.ColumnElement[bool]]:
+    return [_clause(sql_table(table).c[condition.column], condition) for condition in checked(table, where)]
+
+
+def _clause(column: sa.ColumnElement[Any], condition: Condition) -> sa.ColumnElement[bool]:
+    if condition.operator == "in":
+        return column.in_([_literal(value) for value in condition.value])  # type: ignore[union-attr] # checked: a list
+    compare: Callable[[Any, Any], sa.ColumnElement[bool]] = _COMPARE[condition.operator]
+    return compare(column, _literal(condition.value))  # type: ignore[arg-type] # checked: one value
+
+
+def _literal(value: Value) -> Value:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def _text(statement: sa.Select[Any]) -> str:
+    return str(statement.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))
