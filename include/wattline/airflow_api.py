@@ -63,8 +63,17 @@ class AirflowApi:
             failed=tuple(f"{run['dag_id']}/{run['dag_run_id']}" for run in failed["dag_runs"]),
         )
 
+    def get(self, path: str) -> dict[str, Any]:
+        """The answer to any reading call, e.g. `/api/v2/dags`."""
+        return self._call("GET", path, None)
+
+    def variable(self, key: str) -> str | None:
+        """The value of an Airflow Variable, None where there is none."""
+        found = self._call("GET", f"/api/v2/variables?variable_key_pattern={key}&limit=100", None)["variables"]
+        return next((entry["value"] for entry in found if entry["key"] == key), None)
+
     def _runs(self, batch: str, state: str, limit: int) -> dict[str, Any]:
-        return self._call("GET", f"/api/v2/dags/~/dagRuns?run_id_pattern={batch}&state={state}&limit={limit}", None)
+        return self.get(f"/api/v2/dags/~/dagRuns?run_id_pattern={batch}&state={state}&limit={limit}")
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         try:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from wattline.alerts.oncall import Failure, Language
     from wattline.window import Window
 
-VARIABLE = "wattline_oncall"
-"""The Airflow Variable that holds what was said last, and the last attempt that failed."""
 LOG_PIPELINES = frozenset({"inverterlog", "migration_inverter_m10"})
 """DAGs whose failed steps are also kept in `inverterlog_fail`."""
 MONGO_CONN_ID = "solar_mongo"
@@ -80,7 +78,7 @@ def deadline_alert(after: timedelta) -> DeadlineAlert:
 
 def _tell(failures: Sequence[Failure]) -> None:
     from wattline.alerts.channels import NotificationError
-    from wattline.alerts.duty import dump_memory, load_memory, tell
+    from wattline.alerts.duty import VARIABLE, dump_memory, load_memory, tell
     from wattline.settings import settings
 
     options, now = settings(), datetime.now(UTC)

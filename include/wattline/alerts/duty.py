@@ -14,6 +14,8 @@ from wattline.alerts.channels import Channel, ChannelResult, open_channels
 from wattline.alerts.oncall import Entry, Failure, Language, Message, Notice, compose, fold, not_told
 
 Document = dict[str, Any]
+VARIABLE = "wattline_oncall"
+"""The Airflow Variable that keeps the memory of on-call duty."""
 log = logging.getLogger(__name__)
 
 
