@@ -53,14 +53,14 @@ class Collected:
 
 
 DOCUMENTS: Mapping[str, Collected] = {
-    "quarantine": Collected(indexes=(("at",), ("table", "at"))),
-    "quality_result": Collected(indexes=(("at",),)),
+    "quarantine": Collected({"table": ("string",), "status": ("string",)}, (("table", "pipeline", "status"),)),
+    "quality_result": Collected(indexes=(("window.start",),)),
     "inverterlog_fail": Collected(
         {"run": ("string",), "step": ("string",), "error": ("string",), "at": ("date",)}, (("at",),)
     ),
     "migration_state": Collected({"table": ("string",)}, (("table", "start"),)),
-    "pipeline_run": Collected(indexes=(("at",),)),
     "oncall_notice": Collected(indexes=(("at",),)),
+    "sms_log": Collected(indexes=(("at",),)),
     "sms_log": Collected(indexes=(("at",),)),
 }
 """Collections of documents that are no table."""

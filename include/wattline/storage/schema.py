@@ -31,7 +31,10 @@ from wattline.storage.mysql_errors import server_error
 
 EVERY_TABLE = "*"
 MYSQL_RIGHTS: Mapping[str, Mapping[str, str]] = {
-    "gateway": dict.fromkeys(("customer", "inverter", "inverterlog"), "SELECT, INSERT, UPDATE"),
+    "gateway": {
+        EVERY_TABLE: "CREATE TEMPORARY TABLES",
+        **dict.fromkeys(("customer", "inverter", "inverterlog"), "SELECT, INSERT, UPDATE"),
+    },
     "pipelines": {
         EVERY_TABLE: "SELECT, CREATE TEMPORARY TABLES",
         **dict.fromkeys(("inverterlog_tick", "daygeneration", "daytotalgeneration", "smslog"), "INSERT, UPDATE"),
