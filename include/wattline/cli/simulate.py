@@ -11,11 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from wattline.cli.connect import gateway_mysql
 from wattline.errors import BadInputError
-from wattline.settings import settings
 from wattline.solar.faults import Fault
 from wattline.solar.world import World
-from wattline.storage.mysql import MySQLStore
 from wattline.window import Window, parse_time
 
 
@@ -47,8 +46,7 @@ def simulate(
     if live and end:
         raise BadInputError("--live has no end", field="--to", remedy="Leave out --to or --live")
     console = Console()
-    store = MySQLStore.from_url(settings().mysql_gateway_url.get_secret_value())
-    try:
+    with gateway_mysql() as store:
         world = World.open(store, plants, seed, window.start, with_faults=faults)
         written = world.send(store, window)
         console.print(_fault_table([fault for fault in world.faults(window.end) if fault.end > window.start]))
@@ -57,11 +55,8 @@ def simulate(
             f"{written.inserted} readings are new, {written.updated} changed, {written.unchanged} were there."
         )
         if live:
-            stop = _until_stopped()
-            for line in world.follow(store, window.end, now=lambda: datetime.now(UTC), stop=stop):
+            for line in world.follow(store, window.end, now=lambda: datetime.now(UTC), stop=_until_stopped()):
                 console.print(line)
-    finally:
-        store.close()
 
 
 def _fault_table(faults: list[Fault]) -> Table:

@@ -1,0 +1,48 @@
+"""The databases of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydantic import SecretStr
+
+from wattline.errors import TerminalError
+from wattline.settings import settings
+from wattline.storage.mongo import MongoStore
+from wattline.storage.mysql import MySQLStore
+
+
+@contextmanager
+def gateway_mysql() -> Iterator[MySQLStore]:
+    """MySQL `solar` as the field gateways' user; closed at the end.
+
+    Raises:
+        TerminalError: the setting is missing.
+    """
+    store = MySQLStore.from_url(_url("mysql_gateway_url", settings().mysql_gateway_url))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def pipeline_mongo() -> Iterator[MongoStore]:
+    """MongoDB `solar` as the pipelines' user; closed at the end.
+
+    Raises:
+        TerminalError: the setting is missing.
+    """
+    store = MongoStore.from_url(_url("mongo_url", settings().mongo_url))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _url(name: str, value: SecretStr) -> str:
+    if not value.get_secret_value():
+        variable = f"WATTLINE_{name.upper()}"
+        raise TerminalError(f"{variable} is not set. Set it, or let WATTLINE_ENV_FILE name a file that does")
+    return value.get_secret_value()
