@@ -1,0 +1,96 @@
+"""Frames between the tasks of one run, as Parquet files in a folder: a local one, or one in an object store."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from hashlib import sha256
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import polars as pl
+
+from wattline.errors import TerminalError, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_READABLE_CHARACTERS = 80
+
+
+class Staging:
+    """The staged frames of one run. A frame is there whole or not at all, whenever its writer is killed.
+
+    Args:
+        base: the folder of all runs: a `pathlib.Path`, or a path with the same methods (Airflow's ObjectStoragePath).
+        run_key: what tells the run from all others, any text; runs with different keys never share a file.
+    """
+
+    def __init__(self, base: Any, run_key: str) -> None:
+        self._folder = base / _folder_name(run_key)
+
+    def write(self, name: str, frame: pl.DataFrame) -> str:
+        """Stage `frame` in place of any earlier one of that name; returns where it is, to show to people.
+
+        Raises:
+            TerminalError: the name is more than letters, digits, `_` and `-`.
+            TransientError: the folder cannot be written.
+        """
+        target = self._file(name)
+        content = BytesIO()
+        frame.write_parquet(content)
+        with _folder_errors():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part = self._folder / f"{name}.{uuid4().hex}.part"
+            with part.open("wb") as file:
+                file.write(content.getbuffer())
+            part.replace(target)
+        return str(target)
+
+    def read(self, name: str) -> pl.DataFrame:
+        """The frame staged as `name`.
+
+        Raises:
+            TerminalError: there is none; the task that stages it must run again.
+            TransientError: the folder cannot be read.
+        """
+        with _folder_errors():
+            try:
+                with self._file(name).open("rb") as file:
+                    content = BytesIO(file.read())
+            except FileNotFoundError:
+                raise TerminalError(f"no frame {name!r} is staged; clear the task that stages it") from None
+        return pl.read_parquet(content)
+
+    def clear(self) -> None:
+        """Remove every frame of the run, and what killed writers left.
+
+        Raises:
+            TransientError: the folder cannot be changed.
+        """
+        with _folder_errors():
+            if not self._folder.exists():
+                return
+            for file in self._folder.iterdir():
+                file.unlink()
+            self._folder.rmdir()
+
+    def _file(self, name: str) -> Any:
+        if not re.fullmatch(r"[\w-]+", name, re.ASCII):
+            raise TerminalError(f"{name!r} is no name of a frame; use letters, digits, _ and -")
+        return self._folder / f"{name}.parquet"
+
+
+def _folder_name(run_key: str) -> str:
+    """A folder name that people recognise and that no other key has."""
+    readable = re.sub(r"[^A-Za-z0-9-]+", "_", run_key)[:_READABLE_CHARACTERS]
+    return f"{readable}-{sha256(run_key.encode()).hexdigest()[:16]}"
+
+
+@contextmanager
+def _folder_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TransientError(f"staging folder: {type(error).__name__}: {error.strerror or error}") from error
