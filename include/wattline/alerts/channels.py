@@ -15,7 +15,7 @@ import apprise
 from apprise.plugins.email import NotifyEmail
 
 from wattline.alerts.oncall import Message, last_line, redact
-from wattline.alerts.solapi import NotifySolapi, Receipt
+from wattline.alerts.solapi import NotifySolapi, Receipt, register
 from wattline.errors import TransientError
 
 _SMS_CHARACTERS = 160
@@ -104,6 +104,7 @@ def send(message: Message, urls: Sequence[str]) -> list[ChannelResult]:
 
 
 def _plugin(url: str) -> Any:
+    register()
     asset = apprise.AppriseAsset(app_id="Wattline", app_desc="Wattline on-call", app_url="")
     plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
     if plugin is None:

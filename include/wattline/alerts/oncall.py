@@ -11,7 +11,7 @@ from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
-from wattline.alerts.solapi import SMS_BYTES, cut, euc_kr_size, euc_kr_text
+from wattline.alerts.sms_text import SMS_BYTES, cut, euc_kr_size, euc_kr_text
 from wattline.window import Window
 
 Language = Literal["en", "ko"]

@@ -1,8 +1,7 @@
 """Korean SMS by Solapi as an Apprise service: `solapi://KEY:SECRET@host[:port]/FROM/TO/TO2`.
 
-Without a host name of its own the provider's `api.solapi.com` is meant: `solapi://KEY:SECRET@api.solapi.com/…`. A local
-host is spoken to by http, every other by https unless `?secure=no` says otherwise. Import this module once to make
-the scheme known to Apprise.
+Without a host (`solapi://KEY:SECRET@/FROM/TO`) the provider's own is meant. A local host is spoken to by http, every
+other by https unless `?secure=no` says otherwise. `register` makes the scheme known to Apprise.
 """
 
 # Apprise types its plugin base by half: functions without annotations, class attributes that are said to be None.
@@ -11,7 +10,6 @@ the scheme known to Apprise.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,18 +24,14 @@ from solapi.model import RequestMessage, SendRequestConfig
 from solapi.model.message_type import MessageType
 from solapi.model.response.send_message_response import SendMessageResponse
 
-SMS_BYTES = 90
-"""The longest short message (SMS), in bytes of EUC-KR; longer ones go as LMS."""
-LMS_BYTES = 2000
-"""The longest long message (LMS), in bytes of EUC-KR."""
-SUBJECT_BYTES = 40
-"""The longest subject of an LMS, in bytes of EUC-KR."""
+from wattline.alerts.sms_text import LMS_BYTES, SMS_BYTES, SUBJECT_BYTES, cut, euc_kr_size, euc_kr_text
+
 SCHEME = "solapi"
+HOST = "api.solapi.com"
 
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1"})
 _MOBILE = re.compile(r"01[016-9]\d{7,8}")
 _SENDER = re.compile(r"0\d{8,10}|1\d{7}")
-_PLAIN = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-") | {"\u00a0": " ", "\u2022": "\u00b7"})
 
 
 @dataclass(frozen=True)
@@ -50,46 +44,6 @@ class Receipt:
     message_id: str
     result: str
     ok: bool
-
-
-def euc_kr_text(text: str) -> str:
-    """`text` with every character that EUC-KR lacks replaced: dashes by `-`, accents dropped, the rest by `?`."""
-    return "".join(_euc_kr_character(character) for character in unicodedata.normalize("NFC", text).translate(_PLAIN))
-
-
-def _euc_kr_character(character: str) -> str:
-    for candidate in (character, unicodedata.normalize("NFKC", character), _without_marks(character)):
-        if candidate and _encodable(candidate):
-            return candidate
-    # Emoji come as several code points; their joiners and selectors have no width and leave nothing behind.
-    return "" if unicodedata.category(character) in {"Mn", "Me", "Cf"} else "?"
-
-
-def _without_marks(character: str) -> str:
-    return "".join(part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part))
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("euc_kr")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def euc_kr_size(text: str) -> int:
-    """Bytes of `text` in EUC-KR, which is what the provider counts; every character must be encodable."""
-    return len(text.encode("euc_kr"))
-
-
-def cut(text: str, size: int) -> str:
-    """`text` shortened to `size` bytes of EUC-KR, with `..` at its end where something was cut."""
-    if euc_kr_size(text) <= size:
-        return text
-    kept = text
-    while kept and euc_kr_size(kept) > size - 2:
-        kept = kept[:-1]
-    return kept + ".."
 
 
 def phone_number(text: str, *, sender: bool = False) -> str:
@@ -137,8 +91,8 @@ class NotifySolapi(NotifyBase):
 
     def __init__(self, sender: str = "", targets: list[str] | None = None, use_tls: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not (self.user and self.password and self.host):
-            raise AppriseImproperlyConfigured("solapi: API key, API secret and host are needed")
+        if not (self.user and self.password):
+            raise AppriseImproperlyConfigured("solapi: API key and API secret are needed")
         try:
             self.sender = phone_number(sender, sender=True)
             self.targets = [phone_number(target) for target in targets or []]
@@ -204,8 +158,9 @@ class NotifySolapi(NotifyBase):
         """The constructor's arguments in `url`, or None where it cannot be read."""
         results: dict[str, Any] | None = NotifyBase.parse_url(url, verify_host=False)
         if results:
+            results["host"] = results["host"] or HOST
             results["sender"], *results["targets"] = NotifyBase.split_path(results["fullpath"]) or [""]
-            results["use_tls"] = parse_bool(results["qsd"].get("secure"), results["host"] not in _LOCAL_HOSTS)
+            results["use_tls"] = parse_bool(results["qsd"].get("secure", results["host"] not in _LOCAL_HOSTS))
         return results
 
 
@@ -231,6 +186,3 @@ def register() -> None:
     manager = NotificationManager()
     if SCHEME not in manager:
         manager.add(NotifySolapi)
-
-
-register()
