@@ -72,6 +72,10 @@ class AirflowApi:
         found = self._call("GET", f"/api/v2/variables?variable_key_pattern={key}&limit=100", None)["variables"]
         return next((entry["value"] for entry in found if entry["key"] == key), None)
 
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer to any creating call, e.g. `/api/v2/backfills`."""
+        return self._call("POST", path, body)
+
     def _runs(self, batch: str, state: str, limit: int) -> dict[str, Any]:
         return self.get(f"/api/v2/dags/~/dagRuns?run_id_pattern={batch}&state={state}&limit={limit}")
 

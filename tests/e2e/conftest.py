@@ -1,0 +1,137 @@
+"""One whole platform for all end-to-end tests: the local stack, in a throw-away folder, on free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from local.environment import ADMIN, DATABASE
+from local.servers import free_port
+from local.settings import LocalSettings
+from local.stack import WATTLINE, Stack
+from wattline.airflow_api import AirflowApi
+from wattline.storage.mysql import MySQLStore
+from wattline.window import Window
+
+PORTS = [name for name in LocalSettings.model_fields if name.startswith("port_")]
+
+
+@dataclass
+class Platform:
+    """The stack, and what a test does with it."""
+
+    stack: Stack
+    api: AirflowApi
+    mysql: MySQLStore
+    mongo: Database[dict[str, Any]]
+
+    def wattline(self, *arguments: str) -> str:
+        """Run the command line as a user would."""
+        done = subprocess.run(
+            [WATTLINE, *arguments], env=self.stack.environment.process(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def trigger(self, dag_id: str, window: Window) -> str:
+        """Queue a run for a window; the id of the run."""
+        run_id = f"test__{uuid4().hex[:8]}"
+        self.api.trigger(dag_id, run_id, window, window.end)
+        self.api.unpause(dag_id)
+        return run_id
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The answer of Airflow's REST API."""
+        return self.api.get(path)
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """The state of a run."""
+        return str(self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+        """The task instances of a run, by task."""
+        found = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return {task["task_id"]: task for task in found}
+
+    def finished(self, dag_id: str, run_id: str, seconds: float = 180) -> str:
+        """The final state of a run, once it has one."""
+        until(lambda: self.state(dag_id, run_id) in ("success", "failed"), seconds, f"{dag_id} {run_id} done")
+        return self.state(dag_id, run_id)
+
+    def run(self, dag_id: str, window: Window) -> str:
+        """Run a window to its end; the final state."""
+        return self.finished(dag_id, self.trigger(dag_id, window))
+
+    def received(self, kind: str) -> list[dict[str, Any]]:
+        """What the sink of `mail` or `sms` took."""
+        file = self.stack.settings.sink_folder / f"{kind}.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def task_process(self, dag_id: str, task_id: str) -> psutil.Process:
+        """The process that runs the code of a task now."""
+        (scheduler,) = [process for process in self.stack.processes() if process.name == "scheduler"]
+        found: list[psutil.Process] = []
+
+        def look() -> bool:
+            found[:] = [process for process in scheduler.family() if _runs(process, dag_id, task_id)]
+            return bool(found)
+
+        until(look, 60, f"a process of {dag_id}.{task_id}")
+        return found[0]
+
+
+def _runs(process: psutil.Process, dag_id: str, task_id: str) -> bool:
+    try:
+        title = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return "task" in title and dag_id in title and task_id in title
+
+
+def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait for something that comes by itself."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not after {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(f"{text}+00:00")
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    folder = Path(tempfile.mkdtemp(prefix="wattline-e2e-"))
+    os.environ["WATTLINE_RETRY_SECONDS"] = "2"
+    stack = Stack(LocalSettings(data_dir=folder, **{name: free_port() for name in PORTS}))
+    lines: list[str] = []
+    try:
+        stack.up(lines.append)
+        environment = stack.environment
+        client: MongoClient[dict[str, Any]] = MongoClient(environment.mongodb.url(DATABASE), tz_aware=True)
+        mysql = MySQLStore.from_url(environment.mariadb.url(DATABASE))
+        password = environment.password(f"airflow_{ADMIN}")
+        with client, AirflowApi(stack.settings.airflow_url, ADMIN, password) as api:
+            yield Platform(stack, api, mysql, client[DATABASE])
+        mysql.close()
+    finally:
+        stack.down(lines.append)
+        del os.environ["WATTLINE_RETRY_SECONDS"]
+        if os.environ.get("WATTLINE_KEEP_E2E") is None:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,236 @@
+"""Live runs, history by the day, reruns and backfills give the same rows; killed tasks and stopped servers too."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import bson
+import MySQLdb
+import pytest
+
+from local.environment import DATABASE
+from local.servers import HOST, OWNER
+from tests.e2e.conftest import Platform, until, utc
+from tests.e2e.fleet import readings, register, send
+from tests.memory_store import MemoryStore
+from wattline.quality.gate import check
+from wattline.solar import collect, process
+from wattline.solar.checks import READINGS
+from wattline.solar.tables import CUSTOMER, DAY_GENERATION, DAY_TOTAL_GENERATION, INVERTER, READING, TICK_ROW
+from wattline.storage.mongo import MongoStore
+from wattline.storage.store import Condition, between
+from wattline.window import Window
+
+DAYS = Window(utc("2026-09-29T15:00"), utc("2026-10-01T15:00"))
+HOUR = Window(utc("2026-09-30T02:00"), utc("2026-09-30T03:00"))
+PLANT = 8101
+PIPELINES = ("migration_inverter_m10", "inverterlog")
+
+
+def _window_arguments(window: Window) -> list[str]:
+    return ["--from", window.start.isoformat(), "--to", window.end.isoformat()]
+
+
+def _digests(platform: Platform, window: Window) -> dict[str, str]:
+    """A hash of every document of the window, byte by byte, and of MySQL's rows."""
+    low, high = window.start, window.end
+    by_time = {"at": {"$gt": low, "$lte": high}}
+    by_day = {"day": {"$lte": high.date().isoformat()}}
+    found = {}
+    for name in sorted(platform.mongo.list_collection_names()):
+        query: dict[str, Any] | None = None
+        if name.startswith(("inverterlog_2", "inverter_reading_2")):
+            query = by_time
+        elif name in ("day_generation", "day_total_generation"):
+            query = by_day
+        if query is not None:
+            raw = platform.mongo[name].find(query | {"mcno": {"$lt": 8000}}).sort("_id")
+            found[name] = hashlib.sha256(b"".join(bson.encode(document) for document in raw)).hexdigest()
+    rows = platform.mysql.read(TICK_ROW, (*_inside(window), Condition("mcno", "<", 8000)))
+    found["mysql"] = str(rows.hash_rows().sum()) + f" {rows.height}"
+    return found
+
+
+def _inside(window: Window) -> tuple[Condition, Condition]:
+    return Condition("at", ">", window.start), Condition("at", "<=", window.end)
+
+
+def _computed_at_once(platform: Platform, window: Window) -> dict[str, Any]:
+    """The rows that the pure code gives for the whole window in one go, from what the gateways wrote."""
+    log = MemoryStore()
+    kept = platform.mysql.read(READING)
+    log.upsert(READING, MongoStore.from_url(platform.stack.environment.mongodb.url(DATABASE)).capabilities.kept(kept))
+    register_ = MemoryStore()
+    for table in (CUSTOMER, INVERTER):
+        register_.upsert(table, platform.mysql.read(table, (Condition("mcno", "<", 8000),)))
+    frames = collect.inverters(register_, window, {})
+    frames |= collect.readings(log, window, frames)
+    frames["good_readings"] = check(READINGS, frames["readings"], 1.0).good
+    return process.inverter_log(window, frames)
+
+
+@pytest.fixture(scope="module")
+def two_days(platform: Platform) -> Platform:
+    platform.wattline("simulate", "--plants", "3", "--seed", "5", *_window_arguments(DAYS))
+    platform.wattline("history", *PIPELINES, *_window_arguments(DAYS), "--chunk", "1d")
+    return platform
+
+
+def test_history_by_the_day_gives_the_rows_that_the_pure_code_gives_at_once(two_days: Platform) -> None:
+    expected = _computed_at_once(two_days, DAYS)
+    mongo = MongoStore.from_url(two_days.stack.environment.mongodb.url(DATABASE))
+    below = Condition("mcno", "<", 8000)
+    ticks = expected["inverterlog"].filter(expected["inverterlog"]["at"] > DAYS.start)
+    kept = mongo.capabilities.kept(ticks)
+    assert ticks.height == two_days.mysql.count(INVERTER, (below,)) * 288
+    assert mongo.read(TICK_ROW, (*_inside(DAYS), below)).to_dicts() == kept.to_dicts()
+    assert two_days.mysql.read(TICK_ROW, (*_inside(DAYS), below)).to_dicts() == ticks.to_dicts()
+    last = DAYS.end.date()
+    for table in (DAY_GENERATION, DAY_TOTAL_GENERATION):
+        rows = expected[table.name].filter(expected[table.name]["day"] <= last)
+        assert mongo.read(table, (Condition("day", "<=", last), below)).to_dicts() == rows.to_dicts()
+    mongo.close()
+
+
+def test_a_rerun_and_a_backfill_by_ten_minutes_leave_every_byte_as_it_is(two_days: Platform) -> None:
+    before = _digests(two_days, DAYS)
+    assert two_days.run("inverterlog", HOUR) == "success"
+    assert _digests(two_days, DAYS) == before
+
+    for dag_id in PIPELINES:
+        body = {
+            "dag_id": dag_id,
+            "from_date": HOUR.start.isoformat(),
+            "to_date": (HOUR.end - timedelta(minutes=10)).isoformat(),
+            "max_active_runs": 2,
+            "reprocess_behavior": "none",
+        }
+        backfill = two_days.api.post("/api/v2/backfills", body)
+        runs = f"/api/v2/dags/{dag_id}/dagRuns?run_type=backfill&limit=100"
+
+        def done(runs: str = runs) -> bool:
+            states = [run["state"] for run in two_days.get(runs)["dag_runs"]]
+            return len(states) == 6 and set(states) <= {"success", "failed"}
+
+        until(done, 240, f"backfill {backfill['id']} of {dag_id}")
+        assert {run["state"] for run in two_days.get(runs)["dag_runs"]} == {"success"}
+    assert _digests(two_days, DAYS) == before
+    mails = [mail for mail in two_days.received("mail") if "backfill" in mail["text"]]
+    assert mails == []
+
+
+@contextmanager
+def _locked(platform: Platform, table: str) -> Iterator[None]:
+    """No other session reads or writes a MySQL table meanwhile."""
+    server = platform.stack.environment.mariadb
+    connection = MySQLdb.connect(host=HOST, port=server.port, user=OWNER, passwd=server.password, database=DATABASE)
+    try:
+        connection.cursor().execute(f"LOCK TABLES {table} WRITE")
+        yield
+    finally:
+        connection.close()
+
+
+def _window(number: int) -> Window:
+    start = utc("2026-08-05T02:00") + timedelta(hours=number)
+    return Window(start, start + timedelta(minutes=10))
+
+
+@pytest.fixture
+def batch(platform: Platform, request: pytest.FixtureRequest) -> Window:
+    """A window of its own for each test, with twenty inverters' readings that are in MongoDB already."""
+    window = _window(request.param)
+    register(platform.mysql, PLANT, 20, removed_at=utc("2026-08-06T00:00"))
+    send(platform.mysql, readings(PLANT, 20, [window.start + timedelta(minutes=n) for n in (2, 7)]))
+    assert platform.run("migration_inverter_m10", window) == "success"
+    return window
+
+
+def _is_complete(platform: Platform, window: Window) -> None:
+    """Every inverter has its one row, with the newest reading, in both databases; and every day its sum."""
+    here = (Condition("mcno", "=", PLANT), *between("at", window.start, window.end + timedelta(seconds=1)))
+    rows = platform.mysql.read(TICK_ROW, here)
+    assert rows.select("invno", "stale", "ackw").to_dicts() == [
+        {"invno": invno, "stale": False, "ackw": 40.0} for invno in range(1, 21)
+    ]
+    stored = MongoStore.from_url(platform.stack.environment.mongodb.url(DATABASE))
+    assert stored.read(TICK_ROW, here).to_dicts() == stored.capabilities.kept(rows).to_dicts()
+    stored.close()
+
+
+def _killed(platform: Platform, run_id: str, task_id: str) -> None:
+    """Kill the process that runs a task of `inverterlog`; Airflow finds out and tries again."""
+    platform.task_process("inverterlog", task_id).send_signal(signal.SIGKILL)
+    retried = ("up_for_retry", "scheduled", "queued")
+    until(
+        lambda: (
+            platform.tasks("inverterlog", run_id)[task_id]["state"] in retried
+            or platform.tasks("inverterlog", run_id)[task_id]["try_number"] > 1
+        ),
+        60,
+        f"{task_id} to be tried again",
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch", "task_id", "table"),
+    [(0, "collect_inverters", "inverter"), (1, "store_mysql_inverter_log", "inverterlog_tick")],
+    indirect=["batch"],
+)
+def test_a_task_killed_while_it_collects_or_stores_is_put_right_by_its_retry(
+    platform: Platform, batch: Window, task_id: str, table: str
+) -> None:
+    with _locked(platform, table):
+        run_id = platform.trigger("inverterlog", batch)
+        _killed(platform, run_id, task_id)
+    assert platform.finished("inverterlog", run_id) == "success"
+    assert platform.tasks("inverterlog", run_id)[task_id]["try_number"] > 1
+    _is_complete(platform, batch)
+
+
+@pytest.mark.parametrize("batch", [2], indirect=True)
+def test_a_task_killed_while_it_stores_in_mongo_is_put_right_by_its_retry(platform: Platform, batch: Window) -> None:
+    run_id = platform.trigger("inverterlog", batch)
+    until(lambda: platform.tasks("inverterlog", run_id)["process"]["state"] == "running", 60, "process to run")
+    platform.mongo.client.admin.command("fsync", lock=True)
+    try:
+        _killed(platform, run_id, "store_inverter_log")
+    finally:
+        platform.mongo.client.admin.command("fsyncUnlock")
+    assert platform.finished("inverterlog", run_id) == "success"
+    _is_complete(platform, batch)
+
+
+@pytest.mark.parametrize("batch", [3], indirect=True)
+def test_a_task_killed_while_it_processes_is_put_right_by_its_retry(platform: Platform, batch: Window) -> None:
+    run_id = platform.trigger("inverterlog", batch)
+    _killed(platform, run_id, "process")
+    assert platform.finished("inverterlog", run_id) == "success"
+    assert platform.tasks("inverterlog", run_id)["process"]["try_number"] > 1
+    _is_complete(platform, batch)
+
+
+@pytest.mark.parametrize(
+    ("batch", "server", "task_id"),
+    [(4, "mariadb", "store_mysql_inverter_log"), (5, "mongod", "store_inverter_log")],
+    indirect=["batch"],
+)
+def test_a_server_that_stops_in_the_middle_delays_a_run_and_changes_nothing(
+    platform: Platform, batch: Window, server: str, task_id: str
+) -> None:
+    (database,) = [process for process in platform.stack.processes() if process.name == server]
+    run_id = platform.trigger("inverterlog", batch)
+    until(lambda: platform.tasks("inverterlog", run_id)["process"]["state"] == "running", 60, "process to run")
+    for member in database.family():
+        member.kill()
+    until(lambda: platform.tasks("inverterlog", run_id)[task_id]["state"] == "up_for_retry", 60, "a transient error")
+    database.start()
+    database.wait()
+    assert platform.finished("inverterlog", run_id) == "success"
+    assert platform.tasks("inverterlog", run_id)[task_id]["try_number"] > 1
+    _is_complete(platform, batch)
