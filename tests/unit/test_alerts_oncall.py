@@ -61,7 +61,7 @@ def test_the_two_languages() -> None:
     assert english.subject == "[Wattline] inverterlog.store_log failed"
     assert korean.subject == "[Wattline] inverterlog.store_log 실패"
     assert english.sms == "inverterlog.store_log failed 11-22 11:50Z, and 3 more since 11:00Z: TransientError: MySQ.."
-    assert korean.sms == "inverterlog.store_log 실패 11-22 11:50Z, 11:00Z 이후 3건 더: TransientError: MySQL does.."
+    assert korean.sms == "inverterlog.store_log 실패 11-22 11:50Z, 11:00Z 이후 3건 더: TransientError: MySQL does .."
 
 
 def test_a_killed_task_a_late_run_and_a_trial_have_their_own_words() -> None:

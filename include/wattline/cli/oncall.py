@@ -84,7 +84,7 @@ def _unrecorded(newest: datetime | None) -> list[str]:
 
 
 def _describe(failed: FailedAttempt) -> str:
-    return f"at {failed.at:%Y-%m-%d %H:%M} UTC nobody was told of {', '.join(failed.failures)}: {failed.error}"
+    return f"at {failed.at:%Y-%m-%d %H:%M} UTC not every channel was told of {', '.join(failed.failures)}: {failed.error}"
 
 
 def _told(notice: Mapping[str, Any]) -> str:
