@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import time as clock
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,14 +18,16 @@ from pymongo.database import Database
 from rich.console import Console
 from rich.table import Table
 
-from local.environment import DATABASE
+from local.environment import ADMIN, DATABASE
 from local.processes import StackError
 from local.servers import HOST, OWNER
 from local.stack import WATTLINE, Report, Stack
+from wattline.airflow_api import AirflowApi
 
 PLANTS = 5
 SEED = 1
 SITE_ZONE = ZoneInfo("Asia/Seoul")
+SETTLE_SECONDS = 300
 PIPELINES = ("migration_inverter_m10", "inverterlog")
 
 
@@ -42,13 +46,28 @@ def run(stack: Stack, console: Console, report: Report) -> None:
     _wattline(stack, "simulate", "--plants", str(PLANTS), "--seed", str(SEED), *window)
     report(f"Running {' and '.join(PIPELINES)} over them through Airflow's scheduler")
     _wattline(stack, "history", *PIPELINES, *window, "--chunk", "1d")
+    report("Letting the live runs finish that started beside them")
+    _settle(stack)
+    report("Sending the on-call a test message by mail and SMS")
+    _wattline(stack, "oncall", "test")
+    report(f"This is what there is at {datetime.now(UTC):%H:%M} UTC; the live pipelines add a tick every ten minutes")
     for table in (_mysql_rows(stack), _mongo_rows(stack), _quarantine(stack), _mails(stack), _messages(stack)):
         console.print(table)
 
 
+def _settle(stack: Stack) -> None:
+    """Wait until no run is active, so that the tables count what is really done."""
+    deadline = monotonic() + SETTLE_SECONDS
+    with AirflowApi(stack.settings.airflow_url, ADMIN, stack.environment.password(f"airflow_{ADMIN}")) as api:
+        while api.get("/api/v2/dags/~/dagRuns?state=running&state=queued&limit=1")["total_entries"]:
+            if monotonic() > deadline:
+                raise StackError(f"runs are still active after {SETTLE_SECONDS} s: see {stack.settings.airflow_url}")
+            sleep(1)
+
+
 def _two_days(now: datetime) -> tuple[datetime, datetime]:
     """The last two whole days at the plants: the same all day long, so that a second demo finds its rows."""
-    end = datetime.combine(now.date(), time(), SITE_ZONE)
+    end = datetime.combine(now.date(), clock(), SITE_ZONE)
     return end - timedelta(days=2), end
 
 
