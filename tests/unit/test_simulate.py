@@ -258,6 +258,15 @@ def test_default_faults_are_one_of_each_kind_a_day_on_different_plants() -> None
     assert len(set(on_one)) >= 3
 
 
+def test_a_row_with_other_faults_is_sent_twice_as_it_is() -> None:
+    end = NOON + timedelta(minutes=30)
+    kinds = (Kind.DUPLICATE, Kind.NONSENSE, Kind.WRONG_CLOCK, Kind.COUNTER_DIP)
+    rows = simulate(SOMEWHERE, WINDOW, SEED, [Fault(1001, (1,), kind, NOON, end) for kind in kinds]).readings
+    twice = rows.filter(rows.select(KEY).is_duplicated())
+    assert twice.height >= 10
+    assert twice.unique().height * 2 == twice.height
+
+
 def test_a_fault_within_a_minute_is_refused() -> None:
     with pytest.raises(BadInputError, match="full minute"):
         Fault(1001, (), Kind.SILENT, NOON, NOON + timedelta(seconds=30))

@@ -8,7 +8,7 @@ group of commands holds `app`, a Typer application.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -25,6 +25,8 @@ COMMANDS = {
     "oncall": ("wattline.cli.oncall", "Look after the messages to the on-call."),
 }
 """Command → its module and the line that `wattline --help` shows."""
+
+_COMPLETION = ("install_completion", "show_completion")
 
 
 class _Commands(TyperGroup):
@@ -49,13 +51,16 @@ class _Commands(TyperGroup):
             raise typer.Exit(1) from error
 
 
-def _load(name: str) -> Any:
+def _load(name: str) -> TyperCommand | TyperGroup:
     module = import_module(COMMANDS[name][0])
     application = getattr(module, "app", None)
     if application is None:
-        application = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+        application = typer.Typer(rich_markup_mode="markdown")
         application.command(name)(getattr(module, name.replace("-", "_")))
-    return get_command(application)
+    command = cast("TyperCommand | TyperGroup", get_command(application))
+    # Shell completion is installed once, by the root.
+    command.params = [parameter for parameter in command.params if parameter.name not in _COMPLETION]
+    return command
 
 
 app = typer.Typer(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from wattline.cli.connect import pipeline_mongo
+from wattline.cli.console import wide_console
 from wattline.cli.import_csv import File, Mcno, PlantId, Scale, TimeZone, parse_scales
 from wattline.solar.check_csv import REASONS, Comparison, check
 from wattline.solar.csv_log import read_log
@@ -34,7 +34,7 @@ def check_csv(
     log = read_log(file, timezone, parse_scales(scale), plant_id)
     with pipeline_mongo() as store:
         result = check(log.rows, store, mcno)
-    console = Console()
+    console = wide_console()
     if result.differences.height:
         console.print(_differences(result))
     console.print(_summary(result))

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wattline.cli.connect import gateway_mysql
+from wattline.cli.console import wide_console
 from wattline.errors import BadInputError
 from wattline.solar.csv_log import CsvLog, read_log
 from wattline.solar.import_csv import PlantOptions, import_log
@@ -34,7 +35,7 @@ def import_csv(
     mcno: Mcno,
     scale: Scale = [],  # noqa: B006 - typer copies the default
     plant_id: PlantId = None,
-    name: Annotated[str | None, typer.Option(help="Name of the plant; default: Plant <mcno>.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the plant; default: Plant and its number.")] = None,
     latitude: Annotated[float | None, typer.Option(min=-90, max=90, help="Default: a town of the time zone.")] = None,
     longitude: Annotated[
         float | None, typer.Option(min=-180, max=180, help="Default: a town of the time zone.")
@@ -65,7 +66,7 @@ def import_csv(
     plant = PlantOptions(mcno, timezone, name, latitude, longitude, capacity_kw, inverter_kw)
     with gateway_mysql() as store:
         written = import_log(store, log, plant)
-    console = Console()
+    console = wide_console()
     days = log.rows["local_day"].unique().sort().cast(pl.String)
     console.print(
         f"Plant {mcno}: {log.rows['source_key'].n_unique()} inverters, {log.rows.height} readings on {len(days)} days, "

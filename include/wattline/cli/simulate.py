@@ -8,10 +8,10 @@ from threading import Event
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from wattline.cli.connect import gateway_mysql
+from wattline.cli.console import wide_console
 from wattline.errors import BadInputError
 from wattline.solar.faults import Fault
 from wattline.solar.world import World
@@ -45,7 +45,7 @@ def simulate(
     window = Window(parse_time(start, "--from"), parse_time(end, "--to") if end else now)
     if live and end:
         raise BadInputError("--live has no end", field="--to", remedy="Leave out --to or --live")
-    console = Console()
+    console = wide_console()
     with gateway_mysql() as store:
         world = World.open(store, plants, seed, window.start, with_faults=faults)
         written = world.send(store, window)

@@ -22,11 +22,13 @@ from wattline.storage.store import Condition, Store
 _KEY = ["invno", "local_day"]
 _EXACT = pl.Decimal(38, 18)
 _ZERO = pl.lit(0, _EXACT)
+_GOOD_IS_STORED = (
+    pl.col("stored") == pl.col("good").round(ENERGY.scale, mode="half_away_from_zero").cast(_EXACT)
+).fill_null(value=False)
 
 REASONS = {
     "early_reset": "the inverter restarts its day counter before midnight: the value before that is stored",
     "late_reset": "the rows of the day show the energy of the day before only: 0 is stored",
-    "made_after_reset": "the day counter restarted before midnight and rose again: the larger value is stored",
     "counter_reset": "the lifetime counter fell: the stored one goes on from where it was",
     "missing_rows": "the file has no rows of the inverter on that day: no energy, the counter as before",
     "rounding": "the file says more than 6 decimals",
@@ -78,16 +80,14 @@ def check(rows: pl.DataFrame, store: Store, mcno: int) -> Comparison:
     stored_day, stored_total = store.read(DAY_GENERATION, days), store.read(DAY_TOTAL_GENERATION, days)
     of_file = _every_day(file_days(numbered))
     parts = {
-        "daykw": _compared(of_file, stored_day, "daykw", _daykw_reason()),
-        "totkw": _compared(of_file, stored_total, "totkw", _totkw_reason()),
+        "daykw": _compared(of_file, stored_day, "daykw"),
+        "totkw": _compared(of_file, stored_total, "totkw"),
         "plant daykw": _plant_sums(stored_day, "daykw"),
         "plant totkw": _plant_sums(stored_total, "totkw"),
         "tick rows": _tick_counts(numbered, store, here),
     }
-    different = [
-        part.filter(pl.col("file").ne_missing(pl.col("stored"))).select(pl.lit(name).alias("quantity"), pl.all())
-        for name, part in parts.items()
-    ]
+    listed = pl.col("file").ne_missing(pl.col("stored")) | ~_GOOD_IS_STORED
+    different = [part.filter(listed).select(pl.lit(name).alias("quantity"), pl.all()) for name, part in parts.items()]
     return Comparison({name: part.height for name, part in parts.items()}, pl.concat(different))
 
 
@@ -98,9 +98,9 @@ def file_days(rows: pl.DataFrame) -> pl.DataFrame:
         rows: `invno, local_day, at, exact_daykw, exact_totkw` (kWh), in time order per inverter.
 
     Returns:
-        `invno, local_day`; `daykw, totkw` of the last row; `good`, the last `daykw` that rose, before any restart and
-        without values left from the day before (null where there are only such); `peak`, the largest `daykw`; `made`,
-        the growth of `totkw` since the day before; `fallen`, the sum of all falls of `totkw` so far. kWh.
+        `invno, local_day`; `daykw, totkw` of the last row; `good_daykw`, before any restart and without values left
+        from the day before; `good_totkw`, going on over every fall so far; `daykw_why, totkw_why`, the reason for which
+        good and last value differ. kWh.
     """
     last_totals = rows.group_by(_KEY, maintain_order=True).agg(before=pl.col("exact_totkw").last())
     last_totals = last_totals.with_columns(pl.col("before").shift().over("invno"))
@@ -115,68 +115,51 @@ def file_days(rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_columns(own=pl.when(~pl.col("carried")).then("exact_daykw"))
     before = pl.col("own").shift().over(_KEY)
     rows = rows.with_columns(rises=pl.col("own").is_not_null() & (before.is_null() | (pl.col("own") > before)))
-    return rows.group_by(_KEY, maintain_order=True).agg(
+    days = rows.group_by(_KEY, maintain_order=True).agg(
         daykw=pl.col("exact_daykw").last(),
         totkw=pl.col("exact_totkw").last(),
-        good=pl.col("own").filter("rises").last(),
+        good_totkw=pl.col("exact_totkw").last() + pl.col("fallen").last(),
+        risen=pl.col("own").filter("rises").last(),
         peak=pl.col("own").max(),
-        made=pl.col("exact_totkw").last() - pl.coalesce("before", pl.col("exact_totkw")).first(),
-        fallen=pl.col("fallen").last(),
+        made=pl.col("exact_totkw").last() - pl.coalesce("before", "exact_totkw").first(),
+    )
+    # A peak that the lifetime counter bears out is the day's energy, even if the day counter restarted and rose again.
+    good = pl.when(pl.col("peak") <= pl.col("made") * 2).then("peak").otherwise("risen")
+    return days.select(
+        *_KEY,
+        "daykw",
+        "totkw",
+        "good_totkw",
+        good_daykw=good.fill_null(_ZERO),
+        daykw_why=pl.when(good.is_null()).then(pl.lit("late_reset")).otherwise(pl.lit("early_reset")),
+        totkw_why=pl.lit("counter_reset"),
     )
 
 
 def _every_day(days: pl.DataFrame) -> pl.DataFrame:
-    """`days` with a row for every inverter on every day from the file's first to its last; `no_rows` marks new ones."""
+    """`days` with a row for every inverter on every day from its first to the file's last."""
     calendar = days.select(pl.date_range(pl.col("local_day").min(), pl.col("local_day").max()))
     every = days.select("invno").unique().join(calendar, how="cross").sort(_KEY)
     full = every.join(days, on=_KEY, how="left", maintain_order="left")
-    # Before an inverter's first row nothing is known of it.
-    known = full.with_columns(
-        no_rows=pl.col("daykw").is_null(), last_totkw=pl.col("totkw").forward_fill().over("invno")
-    )
-    return known.drop_nulls("last_totkw").with_columns(pl.col("fallen").forward_fill().over("invno"))
+    return full.with_columns(
+        pl.col("good_totkw").forward_fill().over("invno"),
+        pl.col("good_daykw").fill_null(_ZERO),
+        pl.col("daykw_why", "totkw_why").fill_null("missing_rows"),
+    ).drop_nulls("good_totkw")
 
 
-def _compared(of_file: pl.DataFrame, stored: pl.DataFrame, name: str, reason: pl.Expr) -> pl.DataFrame:
+def _compared(of_file: pl.DataFrame, stored: pl.DataFrame, name: str) -> pl.DataFrame:
     values = stored.select("invno", pl.col("day").alias("local_day"), pl.col(name).cast(_EXACT).alias("stored"))
-    return of_file.join(values, on=_KEY, how="left", maintain_order="left").select(
+    shown = of_file.join(values, on=_KEY, how="left", maintain_order="left").select(
         "invno",
         pl.col("local_day").alias("day"),
         pl.col(name).alias("file"),
-        pl.col("good" if name == "daykw" else name).alias("good"),
+        pl.col(f"good_{name}").alias("good"),
         "stored",
-        reason.alias("reason"),
+        why=f"{name}_why",
     )
-
-
-def _is_stored(value: pl.Expr) -> pl.Expr:
-    rounded = value.cast(_EXACT).round(ENERGY.scale, mode="half_away_from_zero")
-    return (pl.col("stored") == rounded).fill_null(value=False)
-
-
-def _daykw_reason() -> pl.Expr:
-    believable = pl.col("peak") <= pl.col("made") * 2
-    return (
-        pl.when(pl.col("no_rows"))
-        .then(pl.when(_is_stored(_ZERO)).then(pl.lit("missing_rows")))
-        .when(pl.col("good").is_null())
-        .then(pl.when(_is_stored(_ZERO)).then(pl.lit("late_reset")))
-        .when(_is_stored(pl.col("good")))
-        .then(pl.when(pl.col("good") == pl.col("daykw")).then(pl.lit("rounding")).otherwise(pl.lit("early_reset")))
-        .when(_is_stored(pl.col("peak")) & believable)
-        .then(pl.lit("made_after_reset"))
-    )
-
-
-def _totkw_reason() -> pl.Expr:
-    return (
-        pl.when(pl.col("no_rows"))
-        .then(pl.when(_is_stored(pl.col("last_totkw") + pl.col("fallen"))).then(pl.lit("missing_rows")))
-        .when(_is_stored(pl.col("totkw")))
-        .then(pl.lit("rounding"))
-        .when((pl.col("fallen") > 0) & _is_stored(pl.col("totkw") + pl.col("fallen")))
-        .then(pl.lit("counter_reset"))
-    )
+    why = pl.when(pl.col("good") == pl.col("file")).then(pl.lit("rounding")).otherwise("why")
+    return shown.with_columns(pl.when(_GOOD_IS_STORED).then(why).alias("reason")).drop("why")
 
 
 def _plant_sums(stored: pl.DataFrame, name: str) -> pl.DataFrame:

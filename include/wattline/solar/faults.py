@@ -88,16 +88,17 @@ class _Habit:
 
 
 _HABITS = {
-    Kind.SILENT: _Habit(-180, 60, 130, one_inverter=False),
-    Kind.BLACKOUT: _Habit(-120, 60, 45, one_inverter=False),
+    Kind.SILENT: _Habit(-240, -180, 130, one_inverter=False),
+    Kind.DUPLICATE: _Habit(-45, -35, 30, one_inverter=False),
+    Kind.BLACKOUT: _Habit(0, 60, 45, one_inverter=False),
+    Kind.LATE: _Habit(110, 150, 90, one_inverter=False),
     Kind.DEAD_INVERTER: _Habit(-30, 0, 120, one_inverter=True),
-    Kind.COUNTER_RESET: _Habit(-120, 120, 1, one_inverter=True),
-    Kind.COUNTER_DIP: _Habit(-120, 120, 10, one_inverter=True),
-    Kind.LATE: _Habit(-180, 0, 90, one_inverter=False),
-    Kind.DUPLICATE: _Habit(-120, 120, 30, one_inverter=False),
-    Kind.NONSENSE: _Habit(-120, 120, 20, one_inverter=True),
-    Kind.WRONG_CLOCK: _Habit(-120, 120, 15, one_inverter=True),
+    Kind.COUNTER_RESET: _Habit(-45, 120, 1, one_inverter=True),
+    Kind.COUNTER_DIP: _Habit(-45, 120, 10, one_inverter=True),
+    Kind.NONSENSE: _Habit(-45, 120, 20, one_inverter=True),
+    Kind.WRONG_CLOCK: _Habit(-45, 90, 15, one_inverter=True),
 }
+"""Those of a whole plant fall at different times of the day, so that none hides another where plants are few."""
 
 
 def default_faults(seed: int, window: Window, plants: Sequence[Plant]) -> tuple[Fault, ...]:
@@ -129,10 +130,11 @@ def disturb(readings: pl.DataFrame, faults: Iterable[Fault]) -> pl.DataFrame:
     Returns:
         The rows that arrive, in order of arrival; rows sent twice are in it twice.
     """
-    # Wrong clocks come last: the other faults go by the true time.
-    for fault in sorted(faults, key=lambda fault: fault.kind is Kind.WRONG_CLOCK):
-        if fault.kind in _EFFECTS:
-            readings = _EFFECTS[fault.kind](readings, fault)
+    declared = list(faults)
+    for kind, effect in _EFFECTS.items():
+        for fault in declared:
+            if fault.kind is kind:
+                readings = effect(readings, fault)
     return readings.sort("received_at", "mcno", "invno", "at")
 
 
@@ -183,7 +185,8 @@ _EFFECTS = {
     Kind.DEAD_INVERTER: _dead,
     Kind.COUNTER_DIP: _dip,
     Kind.LATE: _late,
-    Kind.DUPLICATE: _duplicate,
     Kind.NONSENSE: _nonsense,
+    Kind.DUPLICATE: _duplicate,
     Kind.WRONG_CLOCK: _wrong_clock,
 }
+"""In this order: a row is sent twice as it is, and all others go by the true time."""

@@ -1,0 +1,5 @@
+"""`python -m wattline.cli` is `wattline`."""
+
+from wattline.cli import app
+
+app()
