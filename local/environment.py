@@ -77,7 +77,7 @@ class Environment:
         return {
             "WATTLINE_MYSQL_OWNER_URL": self.mariadb.url(DATABASE),
             "WATTLINE_MYSQL_GATEWAY_URL": self._url("mysql", "gateway"),
-            "WATTLINE_MYSQL_SOURCE_URL": self._url("mysql", "source"),
+            "WATTLINE_MYSQL_SOURCE_URL": self._url("mysql", "reader"),
             "WATTLINE_MYSQL_URL": self._url("mysql", "pipelines"),
             "WATTLINE_MONGO_OWNER_URL": self.mongodb.url(DATABASE),
             "WATTLINE_MONGO_URL": self._url("mongodb", "pipelines"),
@@ -105,7 +105,7 @@ class Environment:
         mysql, mongo = self.settings.port_mariadb, self.settings.port_mongo
         return {
             "AIRFLOW_CONN_SOLAR_MYSQL": connection("mysql", "pipelines", mysql, {"charset": "utf8mb4"}),
-            "AIRFLOW_CONN_SOLAR_MYSQL_SOURCE": connection("mysql", "source", mysql, {"charset": "utf8mb4"}),
+            "AIRFLOW_CONN_SOLAR_MYSQL_SOURCE": connection("mysql", "reader", mysql, {"charset": "utf8mb4"}),
             "AIRFLOW_CONN_SOLAR_MONGO": connection(
                 "mongo", "pipelines", mongo, {"tz_aware": True, "serverSelectionTimeoutMS": 5000}
             ),
