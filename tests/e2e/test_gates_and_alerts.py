@@ -15,7 +15,7 @@ from wattline.window import Window
 
 PLANT = 8001
 GOOD = Window(utc("2026-08-03T02:00"), utc("2026-08-03T02:10"))
-BAD = Window(utc("2026-08-03T03:00"), utc("2026-08-03T03:10"))
+BAD = Window(utc("2026-08-03T02:10"), utc("2026-08-03T02:20"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,7 +68,8 @@ def test_a_batch_with_a_fifth_of_bad_rows_stores_nothing_and_tells_the_on_call_o
         assert said in mail["text"]
     texts = [message for message in platform.received("sms") if "inverterlog" in message["text"]]
     assert len(texts) == 1
+    until(lambda: platform.mongo["inverterlog_fail"].count_documents({"run": run_id}) > 0, 30, "the failed step")
     (step,) = platform.mongo["inverterlog_fail"].find({"run": run_id})
     assert step["step"] == "gate"
-    (staged,) = (platform.stack.settings.data / "staging" / "inverterlog").glob(f"*{run_id}*")
+    (staged,) = (platform.stack.settings.data / "staging").glob(f"inverterlog_*{run_id[-8:]}*")
     assert list(staged.iterdir()), "what a failed run staged is kept for whoever looks into it"
