@@ -122,7 +122,7 @@ class Airflow:
     """What the execution API tells a callback, and the Variable it keeps."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, mongo_url: str) -> None:
-        self.states = {"collect": "success", "store_log": "failed", "store_days": "failed"}
+        self.states = {"store_days": "failed", "store_log": "failed", "collect": "success"}
         self.errors = {"store_log": "TransientError: mysql://u:hunter2@db/solar does not answer"}
         self.variables: dict[str, str] = {}
         self.mongo_url = mongo_url

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from apprise.plugins.email import NotifyEmail
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,17 @@ def test_a_broken_channel_is_tried_again_while_the_other_stays_quiet(desk: Desk)
     assert desk.memory.last_failed is None
 
 
+def test_a_failed_attempt_is_remembered_until_a_message_gets_through(desk: Desk) -> None:
+    desk.tell(["store_days"], 0)
+    desk.sms.works = False
+    desk.tell(["store_log"], 5)
+    attempt = desk.memory.last_failed
+    assert attempt is not None
+
+    desk.tell(["store_days"], 10)
+    assert desk.memory.last_failed == attempt
+
+
 @given(
     times=st.lists(st.tuples(st.integers(1, 40), st.booleans(), st.booleans(), st.integers(1, 3)), max_size=25),
 )
@@ -162,6 +174,20 @@ def test_a_url_that_cannot_be_read_becomes_a_channel_that_says_so_and_nothing_el
     assert "hunter2" not in f"{channel} {channel.label}"
     with pytest.raises(Exception, match="channel 1"):
         send(Message("s", "t", "h", "m"), [url])
+
+
+def test_a_service_that_breaks_is_a_result_and_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: NotifyEmail, **_: object) -> bool:
+        raise RuntimeError("cannot log in with hunter2")
+
+    url = "mailto://wattline:hunter2@localhost:1/?from=wattline@example.org&to=oncall@example.org"
+    (channel,) = open_channels([url])
+    monkeypatch.setattr(NotifyEmail, "notify", broken)
+
+    result = channel.send(Message("s", "t", "h", "m"))
+
+    assert (result.ok, result.error) == (False, "RuntimeError: cannot log in with ***")
+    assert "hunter2" not in result.channel
 
 
 def test_channels_of_one_name_are_told_apart() -> None:

@@ -78,8 +78,7 @@ def test_where_a_url_leads() -> None:
 def test_a_url_that_is_shown_holds_no_secret() -> None:
     shown = plugin("solapi://LONGKEY:LONGSECRET@localhost:1/0200000000/01000000001").url(privacy=True)
 
-    assert "LONGKEY" not in shown
-    assert "LONGSECRET" not in shown
+    assert shown.startswith("solapi://L...Y:****@localhost:1/")
 
 
 @pytest.mark.parametrize(
@@ -96,6 +95,31 @@ def test_a_url_that_would_reach_nobody_is_refused(url: str) -> None:
         plugin(url)
 
 
+class Service:
+    """Solapi's SDK without a network: refuses messages to 01000000001."""
+
+    def __init__(self, sent: list[dict[str, Any]]) -> None:
+        self.sent = sent
+
+    def send(self, message: Any, config: Any) -> SendMessageResponse:
+        self.sent.append(message.model_dump(mode="json", by_alias=True))
+        if message.to == "01000000001":
+            raise Exception("Code", "refused")
+        _, answer = SmsProvider(KEY, SECRET).accept({"messages": [self.sent[-1]], "showMessageList": True}, NOW)
+        return SendMessageResponse.model_validate(answer)
+
+
+def test_one_refused_number_stops_no_other_and_fails_the_whole() -> None:
+    made = plugin("solapi://K:S@localhost/0200000000/01000000001/01000000002")
+    made._service = Service([])  # type: ignore[assignment]
+
+    assert not made.notify(body="확인", body_format=apprise.NotifyFormat.TEXT)
+    assert [(each.to, each.ok, each.result) for each in made.receipts] == [
+        ("01000000001", False, "Code refused"),
+        ("01000000002", True, "2000 registered"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("title", "body", "kind", "text", "subject"),
     [
@@ -108,19 +132,14 @@ def test_a_url_that_would_reach_nobody_is_refused(url: str) -> None:
 def test_short_ones_go_as_sms_and_long_ones_as_lms(
     title: str, body: str, kind: str, text: str, subject: str | None
 ) -> None:
-    made = plugin("solapi://K:S@localhost/0200000000/01000000001")
+    made = plugin("solapi://K:S@localhost/0200000000/01000000002")
     sent: list[dict[str, Any]] = []
 
-    class Service:
-        def send(self, message: Any, config: Any) -> SendMessageResponse:
-            sent.append(message.model_dump(mode="json", by_alias=True))
-            raise Exception("Code", "no network in a unit test")
+    made._service = Service(sent)  # type: ignore[assignment]
 
-    made._service = Service()  # type: ignore[assignment]
-
-    assert not made.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
+    assert made.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
     assert [(each["type"], each["text"], each["subject"]) for each in sent] == [(kind, text, subject)]
-    assert made.receipts[0].result == "Code no network in a unit test"
+    assert made.receipts[0].text == text
 
 
 def authorization(date: datetime | str = NOW, salt: str = SALT, key: str = KEY, secret: str = SECRET) -> str:
