@@ -84,7 +84,8 @@ def _unrecorded(newest: datetime | None) -> list[str]:
 
 
 def _describe(failed: FailedAttempt) -> str:
-    return f"at {failed.at:%Y-%m-%d %H:%M} UTC not every channel was told of {', '.join(failed.failures)}: {failed.error}"
+    names = ", ".join(failed.failures)
+    return f"at {failed.at:%Y-%m-%d %H:%M} UTC not every channel was told of {names}: {failed.error}"
 
 
 def _told(notice: Mapping[str, Any]) -> str:
