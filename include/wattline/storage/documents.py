@@ -53,14 +53,16 @@ class Collected:
 
 
 DOCUMENTS: Mapping[str, Collected] = {
-    "quarantine": Collected({"table": ("string",), "status": ("string",)}, (("table", "pipeline", "status"),)),
+    "quarantine": Collected(
+        {"table": ("string",), "pipeline": ("string",), "window": ("object",), "status": ("string",)},
+        (("table", "pipeline", "status", "window"), ("table", "pipeline", "status", "_id.key.at")),
+    ),
     "quality_result": Collected(indexes=(("window.start",),)),
     "inverterlog_fail": Collected(
         {"run": ("string",), "step": ("string",), "error": ("string",), "at": ("date",)}, (("at",),)
     ),
     "migration_state": Collected({"table": ("string",)}, (("table", "start"),)),
     "oncall_notice": Collected(indexes=(("at",),)),
-    "sms_log": Collected(indexes=(("at",),)),
     "sms_log": Collected(indexes=(("at",),)),
 }
 """Collections of documents that are no table."""

@@ -31,7 +31,7 @@ _CHUNK = 10_000
 _COMMAND_BYTES = 8_000_000
 """Documents of one update command; MongoDB takes 16 MB, and the filters need room too."""
 _DUPLICATE = 11000
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 5_000
 _COMPARE = {"=": "$eq", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte", "in": "$in"}
 
 

@@ -45,7 +45,7 @@ MYSQL_RIGHTS: Mapping[str, Mapping[str, str]] = {
 
 _UNKNOWN_DATABASE = 1049
 _USER_EXISTS = 51003
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 5_000
 
 
 def upgrade_mysql(owner_url: str) -> str:
@@ -59,7 +59,7 @@ def upgrade_mysql(owner_url: str) -> str:
     with _mysql_errors(owner_url, url):
         with closing(connect(url.set(database=""))) as server:
             name = _quoted(url.database or "")
-            server.cursor().execute(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+            server.cursor().execute(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb4")
         with _engine(url).begin() as connection:
             command.upgrade(_alembic(connection), "head")
     return mysql_version(owner_url)[1]

@@ -6,6 +6,7 @@ and a version that was stopped half-way is simply run again.
 """
 
 from alembic import op
+from sqlalchemy.dialects.mysql.base import MySQLDialect
 
 revision = "0001"
 down_revision = None
@@ -102,10 +103,12 @@ TABLES = {
 
 
 def upgrade() -> None:
-    """Create the tables that are missing."""
+    """Create the tables that are missing; text differs where any byte differs, a blank at its end included."""
+    server = op.get_bind().dialect
+    is_mariadb = isinstance(server, MySQLDialect) and server.is_mariadb
+    collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
     for name, columns in TABLES.items():
-        options = "ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-        op.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}\n) {options}")
+        op.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}\n) ENGINE = InnoDB COLLATE {collation}")
 
 
 def downgrade() -> None:
