@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -59,6 +59,7 @@ def test_columns_may_stand_in_any_order_beside_others(tmp_path: Path) -> None:
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
+@example(value=Decimal("0.0000005"), factor=Decimal(1))
 @given(
     value=st.decimals(min_value=0, max_value=10**11, places=9),
     factor=st.sampled_from([Decimal(1), Decimal("0.001"), Decimal("0.1")]),

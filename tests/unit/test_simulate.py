@@ -177,6 +177,24 @@ def fault_plant() -> pl.Expr:
     return pl.col("mcno") == 1001
 
 
+def test_late_rows_of_the_day_before_are_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wattline.solar.simulate._BLOCK_DAYS", 1)
+    midnight = START + DAY
+    late = Fault(1001, (), Kind.LATE, midnight - timedelta(hours=3), midnight - timedelta(hours=1))
+    after = Window(midnight + timedelta(hours=1), WINDOW.end)
+    second_day = simulate(SOMEWHERE, after, SEED, [late]).readings
+    whole = simulate(SOMEWHERE, WINDOW, SEED, [late]).readings
+    assert second_day.filter(late.rows).height > 0
+    assert_frame_equal(second_day, whole.filter(pl.col("received_at") >= after.start))
+
+
+def test_a_counter_can_be_reset_on_any_day(calm: pl.DataFrame) -> None:
+    fault, rows = readings_with(Kind.COUNTER_RESET, NOON + DAY, 1, (1,))
+    mine = (pl.col("mcno") == 1001) & (pl.col("invno") == 1) & (pl.col("at") >= fault.start)
+    assert rows.filter(mine)["totkw"].max() < 2000
+    assert_frame_equal(rows.remove(mine), calm.remove(mine))
+
+
 def test_counter_reset_starts_both_counters_again_and_the_next_day_is_whole(calm: pl.DataFrame) -> None:
     fault, rows = readings_with(Kind.COUNTER_RESET, NOON, 1, (1,))
     mine = (pl.col("mcno") == 1001) & (pl.col("invno") == 1)
@@ -194,12 +212,12 @@ def test_counter_reset_starts_both_counters_again_and_the_next_day_is_whole(calm
     assert_frame_equal(rows.remove(mine), calm.remove(mine))
 
 
-def test_counter_dip_is_one_reading(calm: pl.DataFrame) -> None:
-    fault, rows = readings_with(Kind.COUNTER_DIP, NOON, 10, (1,))
+def test_counter_dip_is_one_reading_of_each_inverter(calm: pl.DataFrame) -> None:
+    fault, rows = readings_with(Kind.COUNTER_DIP, NOON, 10)
     changed = rows.join(calm, on=READING.schema.names(), how="anti", nulls_equal=True)
-    assert changed.height == 1
-    assert changed["totkw"].item() == 0
-    assert changed.filter(fault.rows).height == 1
+    assert sorted(changed["invno"]) == calm.filter(mcno=1001)["invno"].unique().sort().to_list()
+    assert set(changed["totkw"]) == {0}
+    assert changed.filter(fault.rows).height == changed.height
 
 
 def test_late_rows_keep_their_time_and_arrive_hours_later(calm: pl.DataFrame) -> None:
