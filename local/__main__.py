@@ -12,7 +12,7 @@ from rich.table import Table
 from local.demo import run as run_demo
 from local.environment import ADMIN, VIEWER
 from local.processes import StackError
-from local.servers import MissingProgramError
+from local.servers import ServerError
 from local.settings import LocalSettings
 from local.stack import Stack
 
@@ -95,7 +95,7 @@ def main() -> None:
     """Run the command; an expected error is one message, not a traceback."""
     try:
         app()
-    except (StackError, MissingProgramError) as error:
+    except (StackError, ServerError) as error:
         console.print(f"[red]Error:[/] {error}", highlight=False, markup=True)
         raise SystemExit(1) from None
 

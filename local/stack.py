@@ -59,7 +59,7 @@ class Stack:
 
         Raises:
             StackError: a port is taken, or a process does not come; the message has its last log lines.
-            MissingProgramError: a server is not installed.
+            ServerError: a server is not installed, or its data folder cannot be made.
         """
         self._claim_folder()
         self.environment.write()
