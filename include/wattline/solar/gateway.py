@@ -50,9 +50,7 @@ def write(store: Store, customers: pl.DataFrame, inverters: pl.DataFrame, readin
     store.upsert(INVERTER, INVERTER.conform(_newer(register, inverters)))
     # One upsert per time a row is sent: an upsert takes a key once.
     sent = readings.with_columns(time=pl.int_range(pl.len()).over(*READING.key))
-    results = [store.upsert(READING, READING.conform(part)) for part in sent.partition_by("time", maintain_order=True)]
-    return WriteResult(
-        sum(result.inserted for result in results),
-        sum(result.updated for result in results),
-        sum(result.unchanged for result in results),
-    )
+    written = WriteResult(0, 0, 0)
+    for part in sent.partition_by("time", maintain_order=True):
+        written += store.upsert(READING, READING.conform(part))
+    return written
