@@ -55,8 +55,8 @@ def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, value
 
 
-def environment(service: str) -> dict[str, str]:
-    found: dict[str, str] = interpolated(SERVICES[service].get("environment", {}))
+def environment(service: str) -> dict[str, Any]:
+    found: dict[str, Any] = interpolated(SERVICES[service].get("environment", {}))
     return found
 
 
@@ -92,7 +92,7 @@ def test_no_secret_stands_in_the_file() -> None:
 
 def test_the_example_names_every_variable_and_gives_no_value() -> None:
     example = (CHECKOUT / ".env.example").read_text()
-    asked = {found[1] for _, text in texts(RAW) for found in VARIABLE.finditer(text)}
+    asked = {found[1] for _, text in texts(RAW) for found in VARIABLE.finditer(text)} | set(RAW["x-settings"])
     required = {found[1] for _, text in texts(RAW) for found in VARIABLE.finditer(text) if found[2] == ":?"}
     assert set(re.findall(r"^#?([A-Z]\w+)=", example, re.MULTILINE)) == asked
     assert set(re.findall(r"^([A-Z]\w+)=$", example, re.MULTILINE)) == required
@@ -120,6 +120,13 @@ def test_every_variable_is_one_that_somebody_reads() -> None:
     assert connections <= set(environment("scheduler"))
 
 
+def test_every_setting_of_the_pipelines_can_be_given_in_the_env_file() -> None:
+    places = re.compile(r"(mysql|mongo)\w*_url|airflow_\w+|data_dir")
+    wanted = {f"WATTLINE_{name.upper()}" for name in Settings.model_fields if not places.fullmatch(name)}
+    for service in ("scheduler", "dag-processor", "triggerer"):
+        assert {name for name, value in environment(service).items() if value is None} == wanted
+
+
 def test_connections_are_those_of_the_local_stack(tmp_path: Path) -> None:
     local = Environment(LocalSettings(data_dir=tmp_path)).variables()
     names = {name for name in local if name.startswith("AIRFLOW_CONN_")}
@@ -136,7 +143,7 @@ def test_connections_are_those_of_the_local_stack(tmp_path: Path) -> None:
 def test_only_init_and_the_command_line_hold_the_owners_and_the_gateways_passwords() -> None:
     for service in ("api-server", "scheduler", "dag-processor", "triggerer"):
         assert not {"mysql_root_password", "mongo_root_password", "mysql_gateway_password"} & {
-            word for value in environment(service).values() for word in re.split(r"\W+", value)
+            word for value in environment(service).values() for word in re.split(r"\W+", value or "")
         }
 
 
