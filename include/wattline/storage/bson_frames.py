@@ -84,9 +84,12 @@ def decode(table: Table, read: pa.Table) -> pl.DataFrame:
     """What pymongoarrow read by `arrow_schema`, in the contract's types.
 
     Raises:
-        TerminalError: an energy has more digits than its column, or is no number.
+        TerminalError: an energy has more digits than its column or is no number, or a day is none.
     """
-    return pl.DataFrame([_from_arrow(table, name, read[name].combine_chunks()) for name in read.column_names])
+    try:
+        return pl.DataFrame([_from_arrow(table, name, read[name].combine_chunks()) for name in read.column_names])
+    except pl.exceptions.PolarsError as error:
+        raise TerminalError(f"{table.name}: a value in MongoDB does not fit its column: {error}") from error
 
 
 def operand(condition: Condition) -> Any:
@@ -107,13 +110,23 @@ def _operand(value: Value, operator: Operator) -> Any:
 
 
 def _property(column: Column) -> Document:
-    types = ["decimal"] if isinstance(column.dtype, pl.Decimal) else _BSON[column.dtype]
-    return {"bsonType": [*types, "null"] if column.nullable else types, "description": column.doc}
+    types = _bson_types(column.dtype)
+    day = {"pattern": r"^\d{4}-\d{2}-\d{2}$"} if isinstance(column.dtype, pl.Date) else {}
+    return {"bsonType": [*types, "null"] if column.nullable else types, "description": column.doc} | day
+
+
+def _bson_types(dtype: pl.DataType) -> list[str]:
+    if isinstance(dtype, pl.Decimal) and (dtype.precision or 38) <= _DIGITS:
+        return ["decimal"]
+    try:
+        return _BSON[dtype]
+    except KeyError:
+        raise TerminalError(f"MongoDB has no exact type for {dtype}") from None
 
 
 def _to_bson(column: pl.Series) -> list[Any]:
-    if column.dtype.is_decimal():
-        return _to_decimal128(column)
+    if isinstance(column.dtype, pl.Decimal):
+        return _to_decimal128(column, column.dtype)
     if isinstance(column.dtype, pl.Datetime):
         return column.dt.replace_time_zone(None).to_list()  # BSON takes a naive time as UTC, and faster
     if isinstance(column.dtype, pl.Date):
@@ -133,13 +146,13 @@ def _from_arrow(table: Table, name: str, values: pa.Array) -> pl.Series:
     return column.cast(dtype)
 
 
-def _to_decimal128(column: pl.Series) -> list[Decimal128 | None]:
+def _to_decimal128(column: pl.Series, dtype: pl.Decimal) -> list[Decimal128 | None]:
     """The same numbers with all their places, computed on the 128-bit integers behind them."""
-    values = column.fill_null(0).to_arrow().cast(pa.decimal128(38, _scale(column.dtype)))
+    values = column.fill_null(0).to_arrow().cast(pa.decimal128(38, dtype.scale))
     low, high = _halves(values).T
     negative = (high & _SIGN) != 0
     low, high = _negated(low, high, negative)
-    bid = np.stack([low, high | _exponent(column.dtype) | np.where(negative, _SIGN, np.uint64(0))], axis=1).tobytes()
+    bid = np.stack([low, high | _exponent(dtype) | np.where(negative, _SIGN, np.uint64(0))], axis=1).tobytes()
     numbers: list[Decimal128 | None] = [Decimal128.from_bid(bid[at : at + 16]) for at in range(0, len(bid), 16)]
     for row in column.is_null().arg_true().to_list():
         numbers[row] = None
@@ -156,7 +169,7 @@ def _from_decimal128(where: str, values: pa.Array, dtype: pl.Decimal) -> pl.Seri
     numbers = np.stack([low, high], axis=1)
     kind = pa.decimal128(38, dtype.scale)
     made = pa.Array.from_buffers(kind, len(stored), [None, pa.py_buffer(numbers.tobytes())])
-    exact = cast("pl.Series", pl.from_arrow(made)).cast(dtype).alias(where.rpartition(".")[2])
+    exact = cast("pl.Series", pl.from_arrow(made)).alias(where.rpartition(".")[2]).cast(dtype)
     there = cast("pl.Series", pl.from_arrow(valid))
     return pl.select(pl.when(there).then(exact)).to_series()
 
@@ -164,9 +177,9 @@ def _from_decimal128(where: str, values: pa.Array, dtype: pl.Decimal) -> pl.Seri
 def _slowly(where: str, stored: pa.Array, dtype: pl.Decimal, valid: pa.Array) -> pl.Series:
     """For numbers that somebody else wrote, with other numbers of places."""
     numbers = [Decimal128.from_bid(bid).to_decimal() for bid in stored.to_pylist()]
-    step = Decimal(1).scaleb(-dtype.scale)
+    step, limit = Decimal(1).scaleb(-dtype.scale), Decimal(10) ** ((dtype.precision or 38) - dtype.scale)
     for number in numbers:
-        if not number.is_finite() or number != number.quantize(step):
+        if not (number.is_finite() and abs(number) < limit and number == number.quantize(step)):
             raise TerminalError(f"{where} holds {number}, which is no {dtype}")
     kept = [number if there else None for number, there in zip(numbers, valid.to_pylist(), strict=True)]
     return pl.Series(where.rpartition(".")[2], kept, dtype=dtype)
@@ -187,11 +200,5 @@ def _negated(low: Any, high: Any, where: Any) -> tuple[Any, Any]:
     return np.where(where, other, low), np.where(where, ~high + carry, high)
 
 
-def _exponent(dtype: pl.DataType) -> np.uint64:
-    return np.uint64((_BIAS - _scale(dtype)) << 49)
-
-
-def _scale(dtype: pl.DataType) -> int:
-    if not isinstance(dtype, pl.Decimal) or (dtype.precision or 38) > _DIGITS:
-        raise TerminalError(f"MongoDB has no exact type for {dtype}")
-    return dtype.scale
+def _exponent(dtype: pl.Decimal) -> np.uint64:
+    return np.uint64((_BIAS - dtype.scale) << 49)

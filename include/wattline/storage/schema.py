@@ -221,9 +221,10 @@ def _mysql_errors(text: str, *urls: sa.URL) -> Iterator[None]:
 
 @contextmanager
 def _mongo(url: str) -> Iterator[Database[Document]]:
+    name = _parsed(url)["database"]
     client: MongoClient[Document] = MongoClient(url, serverSelectionTimeoutMS=_PATIENCE_MS)
     with client:
-        yield client.get_database(_parsed(url)["database"])
+        yield client.get_database(name)
 
 
 def _parsed(url: str) -> dict[str, Any]:

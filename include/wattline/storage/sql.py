@@ -29,8 +29,8 @@ DIALECT = mysql.dialect(paramstyle="named")
 _EPOCH_DAY = 719_528
 """TO_DAYS('1970-01-01')."""
 _COMPARE = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_READABLE_SCALE = 10
-"""connectorx hands decimals over with ten places."""
+_READABLE_DIGITS, _READABLE_SCALE = 28, 10
+"""connectorx hands decimals over as 96-bit numbers with ten places."""
 
 
 class _Text(mysql.VARCHAR):
@@ -47,7 +47,7 @@ def mysql_type(dtype: pl.DataType) -> sa.types.TypeEngine[Any]:
     Raises:
         TerminalError: no type of MySQL holds and gives back its values exactly.
     """
-    if isinstance(dtype, pl.Decimal) and dtype.scale <= _READABLE_SCALE:
+    if isinstance(dtype, pl.Decimal) and dtype.scale <= _READABLE_SCALE and dtype.precision <= _READABLE_DIGITS:
         return mysql.DECIMAL(dtype.precision, dtype.scale)
     types: dict[pl.DataType, sa.types.TypeEngine[Any]] = {
         pl.Int32(): mysql.INTEGER(),
