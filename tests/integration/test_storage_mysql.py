@@ -100,6 +100,9 @@ def test_times_are_utc_whatever_the_server_thinks(owner: Any, store: MySQLStore)
         with closing(MySQLStore(store._connect, store._url)) as elsewhere:
             elsewhere.upsert(SAMPLE, sample(1, at=moment, seen=moment))
             assert elsewhere.read(SAMPLE, [Condition("at", "=", moment)])["seen"].to_list() == [moment]
+            cursor = elsewhere._connection.cursor()
+            cursor.execute("SELECT ABS(TIMESTAMPDIFF(SECOND, NOW(), UTC_TIMESTAMP())) < 2")
+            assert cursor.fetchone() == (1,)
         with closing(owner.cursor()) as cursor:
             cursor.execute("SELECT CAST(at AS CHAR) FROM sample")
             assert cursor.fetchall() == (("2026-11-01 00:00:00.123456",),)
