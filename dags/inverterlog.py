@@ -30,7 +30,7 @@ from wattline_operators.wait import CoverageSensor
 MYSQL = {"conn_id": "solar_mysql", "pool": "mysql_solar"}
 MONGO = {"conn_id": "solar_mongo", "pool": "mongo_solar"}
 COLLECT, TABLES = "wattline.solar.collect", "wattline.solar.tables"
-FRAMES = ["inverters", "good_readings", "state", "starts"]
+FRAMES = ["inverters", "good_readings", "state", "later", "starts"]
 DONE = Asset("x-wattline://solar/inverterlog")
 
 with pipeline(

@@ -65,7 +65,7 @@ STEPS: dict[str, Callable[[Job], int]] = {
     "collect readings": lambda job: job.write(collect.readings(job.mongo, job.window, job.read("inverters"))),
     "gate values": lambda job: job.gate(READINGS, "readings"),
     "process": lambda job: job.write(
-        process.inverter_log(job.window, job.read("inverters", "good_readings", "state", "starts"))
+        process.inverter_log(job.window, job.read("inverters", "good_readings", "state", "later", "starts"))
     ),
     "store inverter log": lambda job: job.store(job.mongo, TICK_ROW, "inverterlog"),
     "store day generation": lambda job: job.store(job.mongo, DAY_GENERATION, "day_generation"),

@@ -25,6 +25,7 @@ from local.servers import free_port
 from local.settings import LocalSettings
 from local.stack import WATTLINE, Stack
 from wattline.airflow_api import AirflowApi
+from wattline.storage.mongo import MongoStore
 from wattline.storage.mysql import MySQLStore
 from wattline.window import Window
 
@@ -39,6 +40,7 @@ class Platform:
     api: AirflowApi
     mysql: MySQLStore
     mongo: Database[dict[str, Any]]
+    mongo_store: MongoStore
 
     def wattline(self, *arguments: str) -> str:
         """Run the command line as a user would."""
@@ -82,33 +84,27 @@ class Platform:
         file = self.stack.settings.sink_folder / f"{kind}.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def task_process(self, dag_id: str, task_id: str) -> psutil.Process:
-        """The process that runs the code of a task now."""
-        (scheduler,) = [process for process in self.stack.processes() if process.name == "scheduler"]
-        found: list[psutil.Process] = []
+    def kill(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Kill the process that runs the code of a task, as soon as there is one."""
+        title = f"airflow worker -- {self.tasks(dag_id, run_id)[task_id]['id']}"
 
-        def look() -> bool:
-            found[:] = [process for process in scheduler.family() if _runs(process, dag_id, task_id)]
+        def killed() -> bool:
+            found = [
+                process for process in psutil.process_iter(["cmdline"]) if title in (process.info["cmdline"] or ())
+            ]
+            for process in found:
+                process.kill()
             return bool(found)
 
-        until(look, 60, f"a process of {dag_id}.{task_id}")
-        return found[0]
+        until(killed, 60, f"a process of {dag_id}.{task_id}", pause=0.02)
 
 
-def _runs(process: psutil.Process, dag_id: str, task_id: str) -> bool:
-    try:
-        title = " ".join(process.cmdline())
-    except psutil.Error:
-        return False
-    return "task" in title and dag_id in title and task_id in title
-
-
-def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+def until(condition: Callable[[], bool], seconds: float, what: str, pause: float = 0.2) -> None:
     """Wait for something that comes by itself."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not after {seconds} s: {what}"
-        time.sleep(0.2)
+        time.sleep(pause)
 
 
 def utc(text: str) -> datetime:
@@ -128,7 +124,8 @@ def platform() -> Iterator[Platform]:
         mysql = MySQLStore.from_url(environment.mariadb.url(DATABASE))
         password = environment.password(f"airflow_{ADMIN}")
         with client, AirflowApi(stack.settings.airflow_url, ADMIN, password) as api:
-            yield Platform(stack, api, mysql, client[DATABASE])
+            store = MongoStore(client, DATABASE)
+            yield Platform(stack, api, mysql, client[DATABASE], store)
         mysql.close()
     finally:
         stack.down(lines.append)

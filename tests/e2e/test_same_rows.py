@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,7 +21,6 @@ from wattline.quality.gate import check
 from wattline.solar import collect, process
 from wattline.solar.checks import READINGS
 from wattline.solar.tables import CUSTOMER, DAY_GENERATION, DAY_TOTAL_GENERATION, INVERTER, READING, TICK_ROW
-from wattline.storage.mongo import MongoStore
 from wattline.storage.store import Condition, between
 from wattline.window import Window
 
@@ -64,7 +62,7 @@ def _computed_at_once(platform: Platform, window: Window) -> dict[str, Any]:
     """The rows that the pure code gives for the whole window in one go, from what the gateways wrote."""
     log = MemoryStore()
     kept = platform.mysql.read(READING)
-    log.upsert(READING, MongoStore.from_url(platform.stack.environment.mongodb.url(DATABASE)).capabilities.kept(kept))
+    log.upsert(READING, platform.mongo_store.capabilities.kept(kept))
     register_ = MemoryStore()
     for table in (CUSTOMER, INVERTER):
         register_.upsert(table, platform.mysql.read(table, (Condition("mcno", "<", 8000),)))
@@ -83,7 +81,7 @@ def two_days(platform: Platform) -> Platform:
 
 def test_history_by_the_day_gives_the_rows_that_the_pure_code_gives_at_once(two_days: Platform) -> None:
     expected = _computed_at_once(two_days, DAYS)
-    mongo = MongoStore.from_url(two_days.stack.environment.mongodb.url(DATABASE))
+    mongo = two_days.mongo_store
     below = Condition("mcno", "<", 8000)
     ticks = expected["inverterlog"].filter(expected["inverterlog"]["at"] > DAYS.start)
     kept = mongo.capabilities.kept(ticks)
@@ -94,7 +92,6 @@ def test_history_by_the_day_gives_the_rows_that_the_pure_code_gives_at_once(two_
     for table in (DAY_GENERATION, DAY_TOTAL_GENERATION):
         rows = expected[table.name].filter(expected[table.name]["day"] <= last)
         assert mongo.read(table, (Condition("day", "<=", last), below)).to_dicts() == rows.to_dicts()
-    mongo.close()
 
 
 def test_a_rerun_and_a_backfill_by_ten_minutes_leave_every_byte_as_it_is(two_days: Platform) -> None:
@@ -158,14 +155,13 @@ def _is_complete(platform: Platform, window: Window) -> None:
     assert rows.select("invno", "stale", "ackw").to_dicts() == [
         {"invno": invno, "stale": False, "ackw": 40.0} for invno in range(1, 21)
     ]
-    stored = MongoStore.from_url(platform.stack.environment.mongodb.url(DATABASE))
-    assert stored.read(TICK_ROW, here).to_dicts() == stored.capabilities.kept(rows).to_dicts()
-    stored.close()
+    stored = platform.mongo_store.read(TICK_ROW, here)
+    assert stored.to_dicts() == platform.mongo_store.capabilities.kept(rows).to_dicts()
 
 
 def _killed(platform: Platform, run_id: str, task_id: str) -> None:
     """Kill the process that runs a task of `inverterlog`; Airflow finds out and tries again."""
-    platform.task_process("inverterlog", task_id).send_signal(signal.SIGKILL)
+    platform.kill("inverterlog", run_id, task_id)
     retried = ("up_for_retry", "scheduled", "queued")
     until(
         lambda: (

@@ -8,8 +8,9 @@ readings are read with both ends.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import cast
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -51,7 +52,8 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
 
     Returns:
         `readings`: READING plus `capacity_kw` and `registered`, for the gate; `state`: TICK_ROW rows, the newest at or
-        before each plant's start; `starts`: `mcno, start`.
+        before each plant's start; `later`: TICK_ROW rows, the last after the window on the same local day, for a window
+        that is computed again; `starts`: `mcno, start`.
     """
     window = window.snapped(TICK)
     register = inputs["inverters"]
@@ -66,7 +68,8 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
     known = register.select("mcno", "invno", "capacity_kw", registered=pl.lit(value=True))
     log = pl.concat(rows).unique(READING.key, keep="first").sort(READING.key)
     log = log.join(known, on=["mcno", "invno"], how="left", maintain_order="left")
-    return {"readings": log.with_columns(pl.col("registered").fill_null(value=False)), "state": state, "starts": starts}
+    log = log.with_columns(pl.col("registered").fill_null(value=False))
+    return {"readings": log, "state": state, "later": _later(store, register, window.end), "starts": starts}
 
 
 def tick_before(instant: str) -> pl.Expr:
@@ -115,6 +118,18 @@ def _state(log: Store, register: pl.DataFrame, starts: pl.DataFrame) -> pl.DataF
             older = log.newest(TICK_ROW, ("mcno", "invno"), "at", where)
             found.append(older.join(lacking, on=["mcno", "invno"], how="semi"))
     return pl.concat(found) if found else pl.DataFrame(schema=TICK_ROW.schema)
+
+
+def _later(log: Store, register: pl.DataFrame, end: datetime) -> pl.DataFrame:
+    """TICK_ROW rows of the last tick after `end` that is stored for the local day in which `end` closes an interval."""
+    found = [pl.DataFrame(schema=TICK_ROW.schema)]
+    for (zone,), plants in register.group_by("timezone", maintain_order=True):
+        today = (end - timedelta(microseconds=1)).astimezone(ZoneInfo(str(zone))).date()
+        midnight = datetime.combine(today + timedelta(days=1), time(), ZoneInfo(str(zone))).astimezone(UTC)
+        last = log.maximum(TICK_ROW, "at", (Condition("at", ">", end), Condition("at", "<=", midnight)))
+        if last is not None:
+            found.append(log.read(TICK_ROW, (Condition("at", "=", last), _plants(plants))))
+    return pl.concat(found)
 
 
 def _readings_before(log: Store, register: pl.DataFrame, starts: pl.DataFrame, state: pl.DataFrame) -> pl.DataFrame:

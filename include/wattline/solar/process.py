@@ -6,7 +6,7 @@ start of the computation remembers. Energy is `Decimal` from end to end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from wattline.storage.contract import ENERGY, UTC_TIME
 from wattline.window import Window
 
 KEY = ("mcno", "invno")
+_MINUTES = f"{int(TICK.total_seconds() // 60)}m"
 _ZERO = pl.lit(0).cast(ENERGY)
 
 
@@ -27,6 +28,7 @@ def inverter_log(window: Window, inputs: Mapping[str, pl.DataFrame]) -> dict[str
         inverters=inputs["inverters"],
         readings=inputs["good_readings"],
         state=inputs["state"],
+        later=inputs["later"],
         starts=inputs["starts"],
         end=window.snapped(TICK).end,
     )
@@ -41,6 +43,7 @@ class InverterLogInput:
         inverters: the register: `mcno, invno, capacity_kw, installed_at, removed_at, timezone`.
         readings: READING rows that passed the gate, `at` up to and including `end`.
         state: TICK_ROW rows, the newest at or before the plant's start, one an inverter at most.
+        later: TICK_ROW rows, the last after `end` on the same local day, where the window lies in the past.
         starts: `mcno, start`: the tick after which the plant's ticks are computed.
         end: the last tick, UTC.
     """
@@ -48,6 +51,7 @@ class InverterLogInput:
     inverters: pl.DataFrame
     readings: pl.DataFrame
     state: pl.DataFrame
+    later: pl.DataFrame
     starts: pl.DataFrame
     end: datetime
 
@@ -56,13 +60,12 @@ def process_inverter_log(given: InverterLogInput) -> dict[str, pl.DataFrame]:
     """Compute one tick row per inverter in use and tick in `(start, end]`, and the days they touch.
 
     Returns:
-        `inverterlog` (TICK_ROW), `day_generation` and `day_total_generation`, each in key order. The days are the local
-        days of the ticks from `start` to `end`, with a plant row (`invno = 0`) each.
+        `inverterlog` (TICK_ROW), `day_generation` and `day_total_generation`, each in key order. A day is what its last
+        tick says, that of local midnight included, with a plant row (`invno = 0`).
     """
     register = given.inverters.join(given.starts, on="mcno", how="inner")
-    source = _source_rows(register, given)
-    ticks = _tick_rows(register, source, given.end)
-    days = _day_rows(register, source, given.end)
+    ticks = _tick_rows(register, _source_rows(register, given), given.end)
+    days = _day_rows(register, ticks, pl.concat([given.state, given.later]))
     return {
         "inverterlog": TICK_ROW.conform(ticks).sort(TICK_ROW.key),
         "day_generation": DAY_GENERATION.conform(days).sort(DAY_GENERATION.key),
@@ -70,13 +73,18 @@ def process_inverter_log(given: InverterLogInput) -> dict[str, pl.DataFrame]:
     }
 
 
-def local_day(instant: str, frame: pl.DataFrame) -> pl.Expr:
-    """The local date of the UTC column `instant`, by the column `timezone` of `frame`."""
+def local_day(instant: pl.Expr, frame: pl.DataFrame) -> pl.Expr:
+    """The local date of a UTC `instant`, by the column `timezone` of `frame`, to which the result belongs."""
     day = pl.lit(None, dtype=pl.Date())
     for zone in frame["timezone"].unique().to_list():
-        in_zone = pl.col(instant).dt.convert_time_zone(zone).dt.date()
+        in_zone = instant.dt.convert_time_zone(zone).dt.date()
         day = pl.when(pl.col("timezone") == zone).then(in_zone).otherwise(day)
     return day
+
+
+def interval_day(tick: str, frame: pl.DataFrame) -> pl.Expr:
+    """The local date of the interval that ends with the UTC column `tick`: midnight's tick closes the day before."""
+    return local_day(pl.col(tick).dt.offset_by("-1us"), frame)
 
 
 def _source_rows(register: pl.DataFrame, given: InverterLogInput) -> pl.DataFrame:
@@ -100,7 +108,7 @@ def _source_rows(register: pl.DataFrame, given: InverterLogInput) -> pl.DataFram
     rows = pl.concat([state, readings], how="diagonal").join(known, on=KEY, how="inner")
     rows = rows.sort(*KEY, "at", "state_at", nulls_last=True).unique([*KEY, "at"], keep="first", maintain_order=True)
     rows = with_segments(rows)
-    rows = rows.with_columns(day=local_day("at", rows), state_day=local_day("state_at", rows))
+    rows = rows.with_columns(day=local_day(pl.col("at"), rows), state_day=interval_day("state_at", rows))
     return _with_day_energy(rows)
 
 
@@ -128,29 +136,15 @@ def _with_day_energy(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _tick_rows(register: pl.DataFrame, source: pl.DataFrame, end: datetime) -> pl.DataFrame:
     """Every inverter in use × every tick, joined with the newest source row at or before the tick."""
-    minutes = f"{int(TICK.total_seconds() // 60)}m"
-    grid = register.select(*KEY, "timezone", "installed_at", "removed_at", "start").with_columns(
-        at=pl.datetime_ranges(
-            pl.col("start").dt.offset_by(minutes), pl.lit(end).cast(UTC_TIME), interval=minutes, time_unit="us"
-        )
-    )
-    grid = grid.explode("at").filter(
-        pl.col("at").is_not_null()
-        & (pl.col("installed_at") <= pl.col("at"))
-        & (pl.col("removed_at").is_null() | (pl.col("at") < pl.col("removed_at")))
-    )
-    grid = grid.with_columns(tick_day=local_day("at", grid)).sort("at")
+    grid = _grid(register, end)
     newest = source.with_columns(reading_at=pl.col("at")).drop("timezone", "state_at", "state_day", "capacity_kw")
-    rows = grid.join_asof(newest.sort("at"), on="at", by=list(KEY), strategy="backward", check_sortedness=False)
-    resets = (
-        source.filter("boundary")
-        .select(*KEY, pl.col("at").dt.offset_by("-1us").dt.truncate(minutes).dt.offset_by(minutes))
-        .unique()
-        .with_columns(reset=True)
-    )
+    rows = _as_of(grid, newest.drop("peak"), KEY)
+    peaks = source.select(*KEY, "at", "peak", interval_day=pl.col("day"))
+    rows = _as_of(rows, peaks, (*KEY, "interval_day"))
+    resets = source.filter("boundary").select(*KEY, at=_tick_of("at"), reset=pl.lit(value=True)).unique()
     rows = rows.join(resets, on=[*KEY, "at"], how="left")
-    stale = pl.col("reading_at").is_null() | (pl.col("reading_at") < pl.col("at").dt.offset_by(f"-{minutes}"))
-    today = pl.col("day") == pl.col("tick_day")
+    stale = pl.col("reading_at").is_null() | (pl.col("reading_at") < pl.col("at").dt.offset_by(f"-{_MINUTES}"))
+    today = pl.col("day") == local_day(pl.col("at"), rows)
     return rows.with_columns(
         ackw=pl.when(stale).then(0.0).otherwise(pl.col("ackw")),
         dckw=pl.when(stale).then(0.0).otherwise(pl.col("dckw")),
@@ -161,21 +155,47 @@ def _tick_rows(register: pl.DataFrame, source: pl.DataFrame, end: datetime) -> p
         totkw=pl.col("total").fill_null(_ZERO),
         counter_reset=pl.col("reset").fill_null(value=False),
         daykw_carried=pl.col("daykw_carried").fill_null(value=False),
-        day_peak=pl.when(today).then(pl.col("peak")).otherwise(_ZERO).fill_null(_ZERO),
+        day_peak=pl.col("peak").fill_null(_ZERO),
         segment_offset=pl.col("segment_offset").fill_null(_ZERO),
     )
 
 
-def _day_rows(register: pl.DataFrame, source: pl.DataFrame, end: datetime) -> pl.DataFrame:
-    """Per inverter and local day from `start` to `end`: largest daykw, last totkw; and the sums per plant."""
-    bounds = register.with_columns(end=pl.lit(end).cast(UTC_TIME))
-    grid = bounds.with_columns(first=local_day("start", bounds), last=local_day("end", bounds))
-    grid = grid.select(*KEY, day=pl.date_ranges("first", "last")).explode("day").sort("day")
-    ends = source.group_by([*KEY, "day"]).agg(daykw=pl.col("peak").max(), totkw=pl.col("total").last())
-    made = grid.join(ends.select(*KEY, "day", "daykw"), on=[*KEY, "day"], how="left")
-    last = ends.select(*KEY, "day", "totkw").sort("day")
-    rows = made.sort("day").join_asof(last, on="day", by=list(KEY), strategy="backward", check_sortedness=False)
-    rows = rows.with_columns(pl.col("daykw", "totkw").fill_null(_ZERO))
+def _grid(register: pl.DataFrame, end: datetime) -> pl.DataFrame:
+    """`mcno, invno, timezone, at, interval_day` of every tick in `(start, end]` at which an inverter is in use."""
+    first, last = pl.col("start").dt.offset_by(_MINUTES), pl.lit(end).cast(UTC_TIME)
+    grid = register.select(
+        *KEY,
+        "timezone",
+        "installed_at",
+        "removed_at",
+        at=pl.datetime_ranges(first, last, interval=_MINUTES, time_unit="us"),
+    ).explode("at")
+    in_use = pl.col("removed_at").is_null() | (pl.col("at") < pl.col("removed_at"))
+    grid = grid.filter(pl.col("at").is_not_null() & (pl.col("installed_at") <= pl.col("at")) & in_use)
+    return grid.select(*KEY, "timezone", "at", interval_day=interval_day("at", grid))
+
+
+def _as_of(ticks: pl.DataFrame, rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """`ticks` with the newest of `rows` at or before each, within the same `by`."""
+    return ticks.sort("at").join_asof(
+        rows.sort("at"), on="at", by=list(by), strategy="backward", check_sortedness=False
+    )
+
+
+def _tick_of(instant: str) -> pl.Expr:
+    """The first tick at or after the UTC column `instant`."""
+    return pl.col(instant).dt.offset_by("-1us").dt.truncate(_MINUTES).dt.offset_by(_MINUTES)
+
+
+def _day_rows(register: pl.DataFrame, ticks: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """What the last tick of each local day of `ticks` says, computed or `stored`, and the sums per plant."""
+    known = stored.join(register.select(*KEY, "timezone"), on=KEY, how="inner")
+    known = known.with_columns(interval_day=interval_day("at", known))
+    days = ticks.select("mcno", "interval_day").unique()
+    columns = (*KEY, "interval_day", "at", "day_peak", "totkw")
+    rows = pl.concat([ticks.select(columns), known.select(columns)]).join(days, on=["mcno", "interval_day"], how="semi")
+    rows = rows.sort("at").unique([*KEY, "interval_day"], keep="last", maintain_order=True)
+    rows = rows.select(*KEY, day="interval_day", daykw="day_peak", totkw="totkw")
     plants = rows.group_by("mcno", "day").agg(pl.col("daykw", "totkw").sum())
     plants = plants.with_columns(invno=pl.lit(PLANT, dtype=pl.Int32()))
     return pl.concat([rows, plants.select(rows.columns)], how="vertical_relaxed")

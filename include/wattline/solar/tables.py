@@ -116,7 +116,7 @@ TICK_ROW = Table(
         Column("reading_at", UTC_TIME, "time of the reading behind the row; null before the first", nullable=True),
         Column("reading_daykw", ENERGY, "daykw as the inverter said it", "kWh", nullable=True),
         Column("reading_totkw", ENERGY, "totkw as the inverter said it", "kWh", nullable=True),
-        Column("day_peak", ENERGY, "largest daykw of the local day so far", "kWh", minimum=0),
+        Column("day_peak", ENERGY, "largest daykw so far on the local day of the tick's interval", "kWh", minimum=0),
         Column("segment_offset", ENERGY, "totkw minus reading_totkw: what earlier counter segments made", "kWh"),
         Column("previous_offset", ENERGY, "segment_offset before the last fall of the counter", "kWh", nullable=True),
     ),
