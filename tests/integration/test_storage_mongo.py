@@ -81,6 +81,13 @@ def test_rows_go_to_the_collection_of_their_month(store: MongoStore, database: A
     assert "at_1" in database.sample_202701.index_information()
 
 
+def test_keys_that_differ_by_less_than_a_millisecond_are_refused(store: MongoStore) -> None:
+    twins = pl.concat([sample(1, at=START), sample(1, at=START + timedelta(microseconds=999))])
+    with pytest.raises(TerminalError, match="share a key"):
+        store.upsert(SAMPLE, twins)
+    assert store.count(SAMPLE) == 0
+
+
 def test_only_the_months_of_a_condition_are_asked(store: MongoStore, database: Any) -> None:
     months = [datetime(2026, month, 1, tzinfo=UTC) for month in (9, 10, 11, 12)]
     store.upsert(SAMPLE, sample(4, at=pl.Series(months)))
