@@ -18,10 +18,10 @@ it, or run the window again (`from`/`to`): the same rows come out. Runbook: `doc
 from datetime import timedelta
 
 from airflow.sdk import Asset
-from wattline_operators.gate import GateOperator
 
 from wattline_operators.collect import CollectOperator
 from wattline_operators.finish import FinishOperator
+from wattline_operators.gate import GateOperator
 from wattline_operators.pipeline import pipeline
 from wattline_operators.process import ProcessOperator
 from wattline_operators.store import StoreOperator

@@ -15,10 +15,10 @@ A rerun of the run (clear it) or any window (`from`/`to`) gives the same rows. R
 from datetime import timedelta
 
 from airflow.sdk import Asset
-from wattline_operators.gate import GateOperator
 
 from wattline_operators.collect import CollectOperator
 from wattline_operators.finish import FinishOperator
+from wattline_operators.gate import GateOperator
 from wattline_operators.pipeline import pipeline
 from wattline_operators.store import StoreOperator
 

@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     max_bad_share: float = Field(0.05, ge=0, le=1, description="a gate stops a batch with a larger share of bad rows")
 
     oncall_urls: SecretStr = Field(
-        SecretStr(""), description="whom to tell of failed runs: Apprise URLs, separated by blanks (mailto://, solapi://)"
+        SecretStr(""),
+        description="whom to tell of failed runs: Apprise URLs, separated by blanks (mailto://, solapi://)",
     )
     oncall_language: Literal["en", "ko"] = Field("en", description="language of on-call messages: en or ko")
     oncall_fold_minutes: int = Field(60, ge=0, description="failures of one task within this time are folded into one")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Connection, ObjectStoragePath
 
+from wattline.errors import TerminalError
 from wattline.settings import settings
 from wattline.window import Window, resolve
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import polars as pl
+    from airflow.providers.mongo.hooks.mongo import MongoHook
     from airflow.sdk import Context
     from pymongo.database import Database
 
@@ -100,7 +102,7 @@ def open_documents(mongo_conn_id: str) -> Iterator[Database[dict[str, Any]]]:
     from airflow.providers.mongo.hooks.mongo import MongoHook
 
     with MongoHook(mongo_conn_id=mongo_conn_id) as hook:
-        yield hook.get_conn().get_database(hook.connection.schema)
+        yield hook.get_conn().get_database(_database_name(hook))
 
 
 def frames_xcom(references: Mapping[str, str], frames: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, Any]]:
@@ -123,7 +125,14 @@ def _mongo(conn_id: str) -> Store:
     from wattline.storage.mongo import MongoStore
 
     hook = MongoHook(mongo_conn_id=conn_id)
-    return MongoStore(hook.get_conn(), hook.connection.schema)
+    return MongoStore(hook.get_conn(), _database_name(hook))
+
+
+def _database_name(hook: MongoHook) -> str:
+    name = hook.connection.schema
+    if not name:
+        raise TerminalError(f"the Airflow connection {hook.mongo_conn_id!r} names no database: fill in its schema")
+    return name
 
 
 def _plain(moment: Any) -> datetime:

@@ -86,12 +86,13 @@ class Platform:
 
     def kill(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Kill the process that runs the code of a task, as soon as there is one."""
-        title = f"airflow worker -- {self.tasks(dag_id, run_id)[task_id]['id']}"
+        task = self.tasks(dag_id, run_id)[task_id]["id"]
 
         def killed() -> bool:
-            found = [
-                process for process in psutil.process_iter(["cmdline"]) if title in (process.info["cmdline"] or ())
-            ]
+            titles = (
+                (process, " ".join(process.info["cmdline"] or ())) for process in psutil.process_iter(["cmdline"])
+            )
+            found = [process for process, title in titles if title == f"airflow worker -- {task}"]
             for process in found:
                 process.kill()
             return bool(found)

@@ -37,18 +37,14 @@ def _window_arguments(window: Window) -> list[str]:
 def _digests(platform: Platform, window: Window) -> dict[str, str]:
     """A hash of every document of the window, byte by byte, and of MySQL's rows."""
     low, high = window.start, window.end
-    by_time = {"at": {"$gt": low, "$lte": high}}
-    by_day = {"day": {"$lte": high.date().isoformat()}}
-    found = {}
-    for name in sorted(platform.mongo.list_collection_names()):
-        query: dict[str, Any] | None = None
-        if name.startswith(("inverterlog_2", "inverter_reading_2")):
-            query = by_time
-        elif name in ("day_generation", "day_total_generation"):
-            query = by_day
-        if query is not None:
-            raw = platform.mongo[name].find(query | {"mcno": {"$lt": 8000}}).sort("_id")
-            found[name] = hashlib.sha256(b"".join(bson.encode(document) for document in raw)).hexdigest()
+    by_time: dict[str, Any] = {"at": {"$gt": low, "$lte": high}}
+    by_day: dict[str, Any] = {"day": {"$lte": high.date().isoformat()}}
+    found: dict[str, str] = {}
+    months = [f"{stem}_{month}" for stem in ("inverterlog", "inverter_reading") for month in ("202609", "202610")]
+    for name in (*months, "day_generation", "day_total_generation"):
+        query = by_time if name in months else by_day
+        raw = platform.mongo[name].find(query | {"mcno": {"$lt": 8000}}).sort("_id")
+        found[name] = hashlib.sha256(b"".join(bson.encode(document) for document in raw)).hexdigest()
     rows = platform.mysql.read(TICK_ROW, (*_inside(window), Condition("mcno", "<", 8000)))
     found["mysql"] = str(rows.hash_rows().sum()) + f" {rows.height}"
     return found
