@@ -23,16 +23,23 @@ from local.processes import StackError
 from local.servers import HOST, OWNER
 from local.stack import WATTLINE, Report, Stack
 from wattline.airflow_api import AirflowApi
+from wattline.cli.history import submit
+from wattline.settings import settings
+from wattline.solar.faults import Kind, default_faults
+from wattline.solar.fleet import plants
+from wattline.solar.tables import TICK
+from wattline.window import Window
 
 PLANTS = 5
 SEED = 1
 SITE_ZONE = ZoneInfo("Asia/Seoul")
 SETTLE_SECONDS = 300
+NOTICE_SECONDS = 60
 PIPELINES = ("migration_inverter_m10", "inverterlog")
 
 
 def run(stack: Stack, console: Console, report: Report) -> None:
-    """Start the stack, fill the source, run the pipelines, print the tables. Running it again changes nothing.
+    """Start the stack, fill the source, run the pipelines and into the gate, print the tables; harmless when repeated.
 
     Raises:
         StackError: a step failed; what it said is on the terminal.
@@ -46,23 +53,56 @@ def run(stack: Stack, console: Console, report: Report) -> None:
     _wattline(stack, "simulate", "--plants", str(PLANTS), "--seed", str(SEED), *window)
     report(f"Running {' and '.join(PIPELINES)} over them through Airflow's scheduler")
     _wattline(stack, "history", *PIPELINES, *window, "--chunk", "1d")
-    report("Letting the live runs finish that started beside them")
-    _settle(stack)
-    report("Sending the on-call a test message by mail and SMS")
-    _wattline(stack, "oncall", "test")
+    mcno, tick = nonsense_tick(Window(start, end))
+    report(
+        f"Running the ten minutes from {tick.start:%F %H:%M} UTC alone, as a live run does: "
+        f"the gateway of plant {mcno} sends nonsense, the gate stops the batch and tells the on-call"
+    )
+    with _airflow(stack) as api:
+        batch = submit(api, ["inverterlog"], [tick])
+        _settle(stack, api)
+    report(_told(stack, batch))
     report(f"This is what there is at {datetime.now(UTC):%H:%M} UTC; the live pipelines add a tick every ten minutes")
     for table in (_mysql_rows(stack), _mongo_rows(stack), _quarantine(stack), _mails(stack), _messages(stack)):
         console.print(table)
 
 
-def _settle(stack: Stack) -> None:
-    """Wait until no run is active, so that the tables count what is really done."""
+def nonsense_tick(window: Window) -> tuple[int, Window]:
+    """A plant of the demo whose gateway sends nonsense in `window`, two whole days, and ten minutes full of it."""
+    faults = default_faults(SEED, window, plants(PLANTS, SEED, window.start))
+    inside = (each for each in faults if window.start <= each.start and each.end <= window.end)
+    fault = next(each for each in inside if each.kind is Kind.NONSENSE)
+    return fault.mcno, Window(fault.end - TICK, fault.end).snapped(TICK)
+
+
+def _airflow(stack: Stack) -> AirflowApi:
+    return AirflowApi(stack.settings.airflow_url, ADMIN, stack.environment.password(f"airflow_{ADMIN}"))
+
+
+def _settle(stack: Stack, api: AirflowApi) -> None:
+    """Wait until no run is active, live ones included, so that the tables count what is really done."""
     deadline = monotonic() + SETTLE_SECONDS
-    with AirflowApi(stack.settings.airflow_url, ADMIN, stack.environment.password(f"airflow_{ADMIN}")) as api:
-        while api.get("/api/v2/dags/~/dagRuns?state=running&state=queued&limit=1")["total_entries"]:
+    while api.get("/api/v2/dags/~/dagRuns?state=running&state=queued&limit=1")["total_entries"]:
+        if monotonic() > deadline:
+            raise StackError(f"runs are still active after {SETTLE_SECONDS} s: see {stack.settings.airflow_url}")
+        sleep(1)
+
+
+def _told(stack: Stack, batch: str) -> str:
+    """What the on-call was told of the gate that stopped the runs of `batch`; Airflow calls back a moment later."""
+    deadline = monotonic() + NOTICE_SECONDS
+    gate = {"_id.run_id": {"$regex": batch}, "_id.task_id": "gate"}
+    with _client(stack) as client:
+        while (notice := client[DATABASE]["oncall_notice"].find_one(gate)) is None:
             if monotonic() > deadline:
-                raise StackError(f"runs are still active after {SETTLE_SECONDS} s: see {stack.settings.airflow_url}")
-            sleep(1)
+                raise StackError(f"no alert within {NOTICE_SECONDS} s: see {stack.settings.airflow_url}")
+            sleep(0.5)
+    if notice["folded"]:
+        minutes = settings().oncall_fold_minutes
+        return f"The on-call heard of this gate less than {minutes} minutes ago: this time is counted, and not sent"
+    if not all(channel["ok"] for channel in notice["channels"]):
+        raise StackError("the alert did not reach everybody: see `wattline oncall status`")
+    return "The on-call was told by mail and SMS, see below"
 
 
 def _two_days(now: datetime) -> tuple[datetime, datetime]:

@@ -95,10 +95,14 @@ _HABITS = {
     Kind.DEAD_INVERTER: _Habit(-30, 0, 120, one_inverter=True),
     Kind.COUNTER_RESET: _Habit(-45, 120, 1, one_inverter=True),
     Kind.COUNTER_DIP: _Habit(-45, 120, 10, one_inverter=True),
-    Kind.NONSENSE: _Habit(-45, 120, 20, one_inverter=True),
+    Kind.NONSENSE: _Habit(250, 290, 20, one_inverter=False),
     Kind.WRONG_CLOCK: _Habit(-45, 90, 15, one_inverter=True),
 }
-"""Those of a whole plant fall at different times of the day, so that none hides another where plants are few."""
+"""Those of a whole plant fall at different times of the day, so that none hides another where plants are few.
+
+Nonsense is the gateway's, so the whole plant's, and long enough to fill one tick: where plants are few, the gate stops
+that tick, while a run of a whole day only leaves the rows out.
+"""
 
 
 def default_faults(seed: int, window: Window, plants: Sequence[Plant]) -> tuple[Fault, ...]:
