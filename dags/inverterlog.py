@@ -41,7 +41,7 @@ with pipeline(
     late_after=timedelta(minutes=40),
     in_order=True,
 ):
-    wait = CoverageSensor(task_id="wait_for_readings", table="reading")
+    wait = CoverageSensor(task_id="wait_for_readings", table="reading", in_order=True)
     plants = CollectOperator(task_id="collect_inverters", collector=f"{COLLECT}:inverters", **MYSQL)
     log = CollectOperator(task_id="collect_readings", collector=f"{COLLECT}:readings", inputs=["inverters"], **MONGO)
     gate = GateOperator(task_id="gate", suite="wattline.solar.checks:READINGS", frame="readings")

@@ -50,7 +50,7 @@ class PipelineOperator(BaseOperator):
         try:
             return self.run_step(context)
         except Exception as error:
-            context["ti"].xcom_push(key=ERROR_KEY, value=error_line(error))
+            leave_error(context, error)
             raise
 
     @abstractmethod
@@ -66,9 +66,10 @@ class PipelineOperator(BaseOperator):
         return staging_of(context)
 
 
-def error_line(error: BaseException) -> str:
-    """`Type: message`, one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+def leave_error(context: Context, error: Exception) -> None:
+    """Push `Type: message`, one line, for the on-call message."""
+    line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    context["ti"].xcom_push(key=ERROR_KEY, value=line[:500])
 
 
 def window_of(context: Context | Mapping[str, Any], step: timedelta) -> Window:
