@@ -69,7 +69,7 @@ def test_a_row_with_several_faults_is_one_bad_row_with_its_reasons_in_the_suites
     result = check(READINGS, batch(READINGS, [{}, {"daykw": None, "ackw": 1e9, "registered": False}]), 1.0)
     (bad,) = result.bad.to_dicts()
     assert [(reason["field"], reason["reason"]) for reason in bad["reasons"]] == [
-        ("invno", "the inverter is not in the register"),
+        ("invno", "the inverter is not in the register, or its plant has no time zone"),
         ("daykw", "daykw is missing"),
         ("ackw", "ackw is below -200 or above 20,000 kW"),
         ("ackw", "ackw is above 1.5 x rated AC power"),

@@ -20,8 +20,8 @@ MICRO = timedelta(microseconds=1)
 FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 
 NONSENSE: list[tuple[Row, str]] = [
-    ({"registered": False}, "the inverter is not in the register"),
-    ({"registered": None, **UNRATED}, "the inverter is not in the register"),
+    ({"registered": False}, "the inverter is not in the register, or its plant has no time zone"),
+    ({"registered": None, **UNRATED}, "the inverter is not in the register, or its plant has no time zone"),
     ({"ackw": None}, "ackw is missing or not a number"),
     ({"ackw": float("nan")}, "ackw is missing or not a number"),
     ({"dckw": None}, "dckw is missing or not a number"),

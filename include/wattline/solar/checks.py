@@ -54,8 +54,9 @@ READINGS = Suite(
         Check(
             "ExpectColumnValuesToBeInSet",
             "invno",
-            "the inverter is not in the register",
-            "Register the inverter, or correct the number that its gateway sends; then run the window again",
+            "the inverter is not in the register, or its plant has no time zone",
+            "Register the inverter, correct the number that its gateway sends, or give its plant an IANA time zone in "
+            "customer; then run the window again",
             {"value_set": [True]},
             "registered",
         ),

@@ -7,26 +7,35 @@ readings are read with both ends.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import cast
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import polars as pl
 
 from wattline.settings import settings
-from wattline.solar.tables import CUSTOMER, INVERTER, MAX_CLOCK_AHEAD, READING, TICK, TICK_ROW
+from wattline.solar.tables import CUSTOMER, INVERTER, MAX_CLOCK_AHEAD, MAX_COMMIT_DELAY, READING, TICK, TICK_ROW
 from wattline.storage.contract import UTC_TIME
 from wattline.storage.store import Condition, Store, Value, between
 from wattline.window import Window
 
+_LOG = logging.getLogger(__name__)
 Frames = dict[str, pl.DataFrame]
 _LONGEST_DAY = timedelta(hours=26)
 """From a tick back to the start of its local day, daylight saving included, with an hour to spare."""
+_INVERTER = ("mcno", "invno")
+_MINUTES = f"{int(TICK.total_seconds() // 60)}m"
+_NO_ZONES = {"Factory", "localtime"}
+"""Names in the zone database that are no time zone."""
 
 
 def inverters(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
     """The register: every inverter in use on a local day that the window (or a late reading in it) touches.
+
+    Without its plant's time zone an inverter has no day: it counts as not registered until `customer` names an IANA
+    zone, and the gate tells of its readings.
 
     Returns:
         `inverters`: the columns of INVERTER, plus `timezone` of the plant.
@@ -35,7 +44,8 @@ def inverters(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) 
     register = store.read(INVERTER, (Condition("installed_at", "<=", window.end),))
     register = register.filter(pl.col("removed_at").is_null() | (pl.col("removed_at") > since))
     plants = store.read(CUSTOMER, columns=("mcno", "timezone"))
-    return {"inverters": register.join(plants, on="mcno", how="left", maintain_order="left")}
+    plants = plants.filter(pl.col("timezone").is_in(list(available_timezones() - _NO_ZONES)))
+    return {"inverters": register.join(plants, on="mcno", how="inner", maintain_order="left")}
 
 
 def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
@@ -74,7 +84,7 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
 
 def tick_before(instant: str) -> pl.Expr:
     """The last tick strictly before the UTC column `instant`."""
-    return pl.col(instant).dt.offset_by("-1us").dt.truncate(f"{int(TICK.total_seconds() // 60)}m")
+    return pl.col(instant).dt.offset_by("-1us").dt.truncate(_MINUTES)
 
 
 def _arrived(window: Window) -> tuple[Condition, Condition]:
@@ -84,14 +94,39 @@ def _arrived(window: Window) -> tuple[Condition, Condition]:
 def _starts(log: Store, window: Window, register: pl.DataFrame) -> pl.DataFrame:
     """`mcno, start` of every registered plant: the window's start, or the tick before its earliest late reading."""
     horizon = window.start - settings().late_horizon
-    arrived = (Condition("received_at", ">=", window.start), Condition("received_at", "<", window.end))
-    late = log.read(
-        READING, (*arrived, Condition("at", "<=", window.start), Condition("at", ">", horizon)), ("mcno", "at")
-    )
+    _report_too_late(log, window, horizon)
+    earlier = (Condition("at", "<=", window.start), Condition("at", ">", horizon))
+    columns = ("mcno", "invno", "at")
+    arrived = log.read(READING, (*_arrived(window), *earlier), columns)
+    before = between("received_at", window.start - MAX_COMMIT_DELAY, window.start)
+    late = pl.concat([arrived, _unseen(log, log.read(READING, (*before, *earlier), columns))])
     earliest = late.group_by("mcno").agg(late=tick_before("at").min())
     plants = register.select("mcno").unique().join(earliest, on="mcno", how="left")
     start = pl.min_horizontal(pl.lit(window.start).cast(UTC_TIME), pl.col("late"))
     return plants.select("mcno", start=start).sort("mcno")
+
+
+def _report_too_late(log: Store, window: Window, horizon: datetime) -> None:
+    """Say in the task's log how many arrivals are left to a history run, and how to start it."""
+    count = log.count(READING, (*_arrived(window), Condition("at", "<=", horizon)))
+    if count:
+        remedy = "run `wattline history migration_inverter_m10 inverterlog` over their time"
+        _LOG.warning("%d readings arrived for times before %s: %s", count, horizon.isoformat(), remedy)
+
+
+def _unseen(log: Store, readings: pl.DataFrame) -> pl.DataFrame:
+    """Those of `readings` (`mcno, invno, at`) that the tick rows after them do not know: these were made before.
+
+    A tick row knows its newest reading only, so one that came late behind a newer one of its interval is not found.
+    """
+    ticked = readings.with_columns(tick=tick_before("at").dt.offset_by(_MINUTES))
+    if readings.is_empty():
+        return readings
+    at: list[Value] = ticked["tick"].unique().sort().to_list()
+    columns = ("mcno", "invno", "at", "reading_at")
+    rows = log.read(TICK_ROW, (Condition("at", "in", at), _plants(readings)), columns).rename({"at": "tick"})
+    unseen = pl.col("reading_at").is_null() | (pl.col("reading_at") < pl.col("at"))
+    return ticked.join(rows, on=("mcno", "invno", "tick")).filter(unseen).select(readings.columns)
 
 
 def _late_rows(log: Store, window: Window, starts: pl.DataFrame) -> pl.DataFrame:
@@ -106,30 +141,52 @@ def _late_rows(log: Store, window: Window, starts: pl.DataFrame) -> pl.DataFrame
 
 
 def _state(log: Store, register: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
-    """TICK_ROW rows at each plant's start; where an inverter has none there, its newest one within the horizon."""
-    found = []
+    """TICK_ROW rows at each plant's start; where an inverter has none there, its newest one within the horizon.
+
+    After an outage longer than the horizon the last tick before it serves, so that lifetime energy goes on from there.
+    """
+    found = [TICK_ROW.schema.to_frame()]
     for start, plants in _by_start(starts):
-        exact = log.read(TICK_ROW, (Condition("at", "=", start), _plants(plants)))
-        found.append(exact)
-        lacking = register.join(plants, on="mcno", how="semi").join(exact, on=["mcno", "invno"], how="anti")
-        if lacking.height:
-            since = Condition("at", ">", start - settings().late_horizon)
-            where = (since, Condition("at", "<", start), _plants(lacking))
-            older = log.newest(TICK_ROW, ("mcno", "invno"), "at", where)
-            found.append(older.join(lacking, on=["mcno", "invno"], how="semi"))
-    return pl.concat(found) if found else pl.DataFrame(schema=TICK_ROW.schema)
+        horizon = start - settings().late_horizon
+        found.append(_rows_at(log, start, register.join(plants, on="mcno", how="semi")))
+        lacking = register.join(plants, on="mcno", how="semi").join(found[-1], on=_INVERTER, how="anti")
+        found.append(_newest_rows(log, horizon, start, lacking))
+        lacking = lacking.join(found[-1], on=_INVERTER, how="anti")
+        last = log.maximum(TICK_ROW, "at", (Condition("at", "<=", horizon),)) if lacking.height else None
+        found.append(_rows_at(log, last, lacking))
+    return pl.concat(found)
 
 
 def _later(log: Store, register: pl.DataFrame, end: datetime) -> pl.DataFrame:
-    """TICK_ROW rows of the last tick after `end` that is stored for the local day in which `end` closes an interval."""
-    found = [pl.DataFrame(schema=TICK_ROW.schema)]
+    """TICK_ROW rows that say how the local day went on in which `end` closes an interval.
+
+    They are those of the last tick after `end` that is stored for it, and the last ones of inverters removed before.
+    """
+    found = [TICK_ROW.schema.to_frame()]
     for (zone,), plants in register.group_by("timezone", maintain_order=True):
         today = (end - timedelta(microseconds=1)).astimezone(ZoneInfo(str(zone))).date()
         midnight = datetime.combine(today + timedelta(days=1), time(), ZoneInfo(str(zone))).astimezone(UTC)
         last = log.maximum(TICK_ROW, "at", (Condition("at", ">", end), Condition("at", "<=", midnight)))
         if last is not None:
-            found.append(log.read(TICK_ROW, (Condition("at", "=", last), _plants(plants))))
+            removed = plants.filter(pl.col("removed_at").is_between(end, last, closed="right"))
+            found += [_rows_at(log, last, plants), _newest_rows(log, end, last, removed)]
     return pl.concat(found)
+
+
+def _rows_at(log: Store, tick: Value | None, inverters: pl.DataFrame) -> pl.DataFrame:
+    """The TICK_ROW rows of `inverters` at `tick`."""
+    if tick is None or inverters.is_empty():
+        return TICK_ROW.schema.to_frame()
+    rows = log.read(TICK_ROW, (Condition("at", "=", tick), _plants(inverters)))
+    return rows.join(inverters, on=_INVERTER, how="semi")
+
+
+def _newest_rows(log: Store, after: Value, before: Value, inverters: pl.DataFrame) -> pl.DataFrame:
+    """The newest TICK_ROW row of each of `inverters` between two instants, both excluded."""
+    if inverters.is_empty():
+        return TICK_ROW.schema.to_frame()
+    where = (Condition("at", ">", after), Condition("at", "<", before), _plants(inverters))
+    return log.newest(TICK_ROW, _INVERTER, "at", where).join(inverters, on=_INVERTER, how="semi")
 
 
 def _readings_before(log: Store, register: pl.DataFrame, starts: pl.DataFrame, state: pl.DataFrame) -> pl.DataFrame:

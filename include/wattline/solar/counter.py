@@ -24,8 +24,9 @@ def with_segments(rows: pl.DataFrame) -> pl.DataFrame:
     """Add `total`, `boundary` and the filled `segment_offset`, `previous_offset` to rows of a counter.
 
     Args:
-        rows: `mcno, invno, at, totkw` (kWh) and `capacity_kw` (kW or null), in time order per inverter. The first row
-            of an inverter may bring `segment_offset` and `previous_offset` (kWh) from an earlier computation.
+        rows: `mcno, invno, at, totkw` (kWh) and `capacity_kw` (kW; null or 0 where unknown), in time order per
+            inverter. The first row of an inverter may bring `segment_offset` and `previous_offset` (kWh) from an
+            earlier computation.
 
     Returns:
         The rows in the same order. `total` (kWh) never falls within an inverter.
@@ -36,9 +37,11 @@ def with_segments(rows: pl.DataFrame) -> pl.DataFrame:
             rows = rows.with_columns(pl.lit(None, dtype=ENERGY).alias(name))
     hours = (pl.col("at") - pl.col("at").shift(1).over(key)).dt.total_seconds() / 3600
     growth = pl.col("totkw") - pl.col("totkw").shift(1).over(key)
+    # A rating of 0 is a field of the register that nobody filled in, so it says as little as null.
+    rated = pl.when(pl.col("capacity_kw") > 0).then("capacity_kw").otherwise(_ANY_INVERTER_KW)
     rows = rows.with_columns(
         growth=growth.cast(ENERGY),
-        limit=pl.col("capacity_kw").fill_null(_ANY_INVERTER_KW) * MARGIN * hours + RESOLUTION_KWH,
+        limit=rated * MARGIN * hours + RESOLUTION_KWH,
     ).with_row_index("position")
     breaks = (pl.col("growth") < 0) | (pl.col("growth").cast(pl.Float64) > pl.col("limit"))
     rows = rows.with_columns(boundary=breaks.fill_null(value=False))

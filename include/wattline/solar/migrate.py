@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from wattline.solar.tables import INVERTER, READING
+from wattline.solar.tables import INVERTER, MAX_COMMIT_DELAY, READING
 from wattline.storage.store import Condition, Store, between
 from wattline.window import Window
 
@@ -25,10 +25,13 @@ def inverters(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) 
 def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
     """The readings measured in the window, both ends included, and those that arrived in it for whatever other time.
 
+    It looks for arrivals a little before the window too: a row written then may have been committed after that window
+    was copied.
+
     Returns:
         `readings`: READING rows in key order.
     """
     measured = (Condition("at", ">=", window.start), Condition("at", "<=", window.end))
-    arrived = between("received_at", window.start, window.end)
+    arrived = between("received_at", window.start - MAX_COMMIT_DELAY, window.end)
     rows = pl.concat([store.read(READING, where) for where in (measured, arrived)])
     return {"readings": rows.unique(READING.key).sort(READING.key)}

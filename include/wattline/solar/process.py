@@ -107,6 +107,9 @@ def _source_rows(register: pl.DataFrame, given: InverterLogInput) -> pl.DataFram
     known = register.select(*KEY, "capacity_kw", "timezone")
     rows = pl.concat([state, readings], how="diagonal").join(known, on=KEY, how="inner")
     rows = rows.sort(*KEY, "at", "state_at", nulls_last=True).unique([*KEY, "at"], keep="first", maintain_order=True)
+    # The state knows of everything before it; only as the first row of its inverter it brings its segment along.
+    known_at = pl.col("at").filter(pl.col("state_at").is_not_null()).first().over(KEY)
+    rows = rows.filter(known_at.is_null() | (pl.col("at") >= known_at))
     rows = with_segments(rows)
     rows = rows.with_columns(day=local_day(pl.col("at"), rows), state_day=interval_day("state_at", rows))
     return _with_day_energy(rows)

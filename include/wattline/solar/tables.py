@@ -18,6 +18,9 @@ TICK = timedelta(minutes=10)
 MAX_CLOCK_AHEAD = TICK
 """How far a gateway's clock may be ahead of the server's: one tick."""
 
+MAX_COMMIT_DELAY = timedelta(minutes=2)
+"""How long after `received_at`, which is set when a row is written, its transaction may end."""
+
 PLANT = 0
 """`invno` of a row that speaks of the whole plant."""
 
@@ -89,7 +92,7 @@ READING = Table(
         _INVNO,
         Column("at", UTC_TIME, "time of the reading, by the gateway's clock"),
         *_MEASURED,
-        Column("received_at", UTC_TIME, "when the row was committed to MySQL or accepted by the API"),
+        Column("received_at", UTC_TIME, "when the row was written to MySQL or accepted by the API"),
     ),
     mysql="inverterlog",
     mongo="inverter_reading",

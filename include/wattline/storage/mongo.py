@@ -87,8 +87,11 @@ class MongoStore:
 
     def maximum(self, table: Table, column: str, where: Sequence[Condition] = ()) -> Value | None:
         """The largest value of `column`, or None where no row fulfils the conditions."""
-        largest = {"$group": {"_id": None, column: {"$max": f"${table.column(column).name}"}}}
-        found = self._frame(table, where, [largest], [column])
+        name = table.column(column).name
+        # With an index on the column, the first of each collection is found without looking at the others.
+        first: list[Document] = [{"$sort": {name: -1}}, {"$limit": 1}]
+        largest = {"$group": {"_id": None, name: {"$max": f"${name}"}}}
+        found = self._frame(table, where, [largest], [name], first)
         return cast("Value | None", found.item()) if found.height else None
 
     def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
@@ -117,23 +120,33 @@ class MongoStore:
         self._client.close()
 
     def _frame(
-        self, table: Table, where: Sequence[Condition], stages: list[Document], names: list[str]
+        self,
+        table: Table,
+        where: Sequence[Condition],
+        stages: list[Document],
+        names: list[str],
+        each: Sequence[Document] = (),
     ) -> pl.DataFrame:
         schema = arrow_schema(table, names)
         with translated():
-            collection, pipeline = self._query(table, where)
+            collection, pipeline = self._query(table, where, each)
             try:
                 read = aggregate_arrow_all(collection, [*pipeline, *stages], schema=schema, allowDiskUse=True)
             except (TypeError, ValueError) as error:
                 raise TerminalError(f"{table.name}: a document in MongoDB is of other types: {error}") from error
         return decode(table, read)
 
-    def _query(self, table: Table, where: Sequence[Condition]) -> tuple[Collection[Document], list[Document]]:
-        """The collection to ask, and a pipeline that gives the matching documents of all of the table's collections."""
+    def _query(
+        self, table: Table, where: Sequence[Condition], each: Sequence[Document] = ()
+    ) -> tuple[Collection[Document], list[Document]]:
+        """The collection to ask, and a pipeline for the matching documents of all of the table's collections.
+
+        The stages `each` run on every collection by itself.
+        """
         conditions = checked(table, where)
         clauses = [{c.column: {_COMPARE[c.operator]: operand(c)}} for c in conditions]
         names = self._collections(table, conditions)
-        return self._database[names[0]], union(names, [{"$match": {"$and": clauses} if clauses else {}}])
+        return self._database[names[0]], union(names, [{"$match": {"$and": clauses} if clauses else {}}, *each])
 
     def _collections(self, table: Table, conditions: Sequence[Condition]) -> list[str]:
         """Where matching documents may be; a split table without any month yet is asked by its stem, which is empty."""
