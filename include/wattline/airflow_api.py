@@ -15,10 +15,11 @@ from wattline.window import Window
 
 @dataclass(frozen=True)
 class RunCounts:
-    """How many runs of a batch are in which state, and the ids `dag_id/run_id` of failed ones."""
+    """How many runs of a batch are in which state, and the ids `dag_id/run_id` of some failed ones."""
 
     succeeded: int
-    failed: tuple[str, ...]
+    failed: int
+    some_failed: tuple[str, ...]
 
 
 class AirflowApi:
@@ -57,10 +58,11 @@ class AirflowApi:
 
     def counts(self, batch: str) -> RunCounts:
         """The state of the runs, of any DAG, whose id contains `batch`."""
-        failed = self._runs(batch, "failed", 100)
+        failed = self._runs(batch, "failed", 5)
         return RunCounts(
             succeeded=self._runs(batch, "success", 1)["total_entries"],
-            failed=tuple(f"{run['dag_id']}/{run['dag_run_id']}" for run in failed["dag_runs"]),
+            failed=failed["total_entries"],
+            some_failed=tuple(f"{run['dag_id']}/{run['dag_run_id']}" for run in failed["dag_runs"]),
         )
 
     def get(self, path: str) -> dict[str, Any]:

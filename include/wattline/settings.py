@@ -13,8 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wattline.errors import BadInputError
 
 
 class Settings(BaseSettings):
@@ -74,5 +76,16 @@ class Settings(BaseSettings):
 
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    return Settings(_env_file=os.environ.get("WATTLINE_ENV_FILE") or None)
+    """The settings of this process, read once.
+
+    Raises:
+        BadInputError: the environment holds a value that does not fit its setting; the message does not show it.
+    """
+    try:
+        return Settings(_env_file=os.environ.get("WATTLINE_ENV_FILE") or None)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "_".join(map(str, first["loc"])).upper().removeprefix("WATTLINE_")
+        raise BadInputError(
+            first["msg"], field=f"WATTLINE_{name}", remedy="docs/settings.md says what it takes"
+        ) from None

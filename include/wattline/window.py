@@ -43,6 +43,15 @@ class Window:
         """
         return Window(_floor(self.start, step), _floor(self.end, step))
 
+    def require_past(self, field: str) -> None:
+        """Refuse a window that is not over: rows of the hours to come would be inventions, and count as complete.
+
+        Raises:
+            BadInputError: the window ends in the future; it names `field`.
+        """
+        if self.end > datetime.now(UTC):
+            raise BadInputError(f"{self} is not over yet", field=field, remedy="Give an end that has passed")
+
     def __str__(self) -> str:
         return f"[{self.start:%Y-%m-%dT%H:%M:%SZ}, {self.end:%Y-%m-%dT%H:%M:%SZ})"
 

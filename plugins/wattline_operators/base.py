@@ -77,7 +77,9 @@ def window_of(context: Context | Mapping[str, Any], step: timedelta) -> Window:
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     interval = (_plain(start), _plain(end)) if start and end else None
     run_after = interval[1] if interval else _plain(context["dag_run"].run_after)
-    return resolve(context.get("params") or {}, interval, run_after, step)
+    window = resolve(context.get("params") or {}, interval, run_after, step)
+    window.require_past("to")
+    return window
 
 
 def staging_of(context: Context) -> Staging:

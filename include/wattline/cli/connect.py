@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pydantic import SecretStr
+from pymongo.database import Database
 
 from wattline.errors import TerminalError
 from wattline.settings import settings
+from wattline.storage import schema
+from wattline.storage.documents import Document
 from wattline.storage.mongo import MongoStore
 from wattline.storage.mysql import MySQLStore
 
@@ -25,6 +28,17 @@ def gateway_mysql() -> Iterator[MySQLStore]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def pipeline_documents() -> Iterator[Database[Document]]:
+    """The MongoDB database of the pipelines' user, for what is no table; closed at the end.
+
+    Raises:
+        TerminalError: the setting is missing or cannot be read.
+    """
+    with schema.mongo_database(_url("mongo_url", settings().mongo_url)) as database:
+        yield database
 
 
 @contextmanager

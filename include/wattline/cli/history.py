@@ -37,7 +37,9 @@ def history(
 
     Example: wattline history migration_inverter_m10 inverterlog --from 2026-11-01T00:00Z --to 2026-12-01T00:00Z
     """
-    windows = split(Window(parse_time(start, "--from"), parse_time(end, "--to")), parse_chunk(chunk))
+    window = Window(parse_time(start, "--from"), parse_time(end, "--to"))
+    window.require_past("--to")
+    windows = split(window, parse_chunk(chunk))
     given = settings()
     with AirflowApi(given.airflow_url, given.airflow_user, given.airflow_password.get_secret_value()) as api:
         batch = submit(api, dags, windows)
@@ -82,10 +84,10 @@ def _follow(api: AirflowApi, batch: str, runs: int) -> None:
         task = progress.add_task("runs done", total=runs)
         while True:
             counts = api.counts(batch)
-            done = counts.succeeded + len(counts.failed)
+            done = counts.succeeded + counts.failed
             progress.update(task, completed=done)
             if done >= runs:
                 break
             time.sleep(_POLL_SECONDS)
     if counts.failed:
-        raise TerminalError(f"{len(counts.failed)} of {runs} runs failed: {', '.join(counts.failed[:5])}")
+        raise TerminalError(f"{counts.failed} of {runs} runs failed: {', '.join(counts.some_failed)}")

@@ -19,7 +19,7 @@ from wattline.solar.import_csv import PlantOptions, import_log
 
 File = Annotated[Path, typer.Argument(help="The CSV file, plain or .gz.")]
 TimeZone = Annotated[str, typer.Option(help="IANA zone of the file's times and of the plant's day: Asia/Kolkata.")]
-Mcno = Annotated[int, typer.Option(min=1, help="Number of the plant in Wattline.")]
+Mcno = Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of the plant in Wattline.")]
 Scale = Annotated[
     list[str], typer.Option(help="Factor that turns a column into kW or kWh: DC_POWER=0.1; may be given several times.")
 ]

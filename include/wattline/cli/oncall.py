@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from pymongo import DESCENDING, MongoClient
+from pymongo import DESCENDING
 from rich.console import Console
 from rich.table import Table
 
@@ -15,6 +15,7 @@ from wattline.airflow_api import AirflowApi
 from wattline.alerts.channels import NotificationError, send
 from wattline.alerts.duty import VARIABLE, FailedAttempt, load_memory
 from wattline.alerts.oncall import Failure, Notice, compose
+from wattline.cli.connect import pipeline_documents
 from wattline.errors import TerminalError, WattlineError
 from wattline.settings import settings
 from wattline.storage.documents import documents, translated
@@ -63,13 +64,8 @@ def status(
 
 
 def _notices(limit: int) -> list[dict[str, Any]]:
-    url = settings().mongo_url.get_secret_value()
-    if not url:
-        raise TerminalError("WATTLINE_MONGO_URL is not set. Set it, or let WATTLINE_ENV_FILE name a file that does")
-    client: MongoClient[dict[str, Any]] = MongoClient(url, serverSelectionTimeoutMS=5000)
-    with client, translated():
-        found = documents(client.get_default_database(), "oncall_notice")
-        return list(found.find().sort("at", DESCENDING).limit(limit))
+    with pipeline_documents() as database, translated():
+        return list(documents(database, "oncall_notice").find().sort("at", DESCENDING).limit(limit))
 
 
 def _unrecorded(newest: datetime | None) -> list[str]:

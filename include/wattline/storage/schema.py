@@ -117,7 +117,7 @@ def upgrade_mongo(owner_url: str, tables: Sequence[Table]) -> list[str]:
         TerminalError: the URL is no use, or its user may not do this.
         TransientError: the server cannot be reached.
     """
-    with _mongo(owner_url) as database, translated():
+    with mongo_database(owner_url) as database, translated():
         wanted = _collections(database, tables)
         for name, (rule, indexes) in wanted.items():
             create_collection(database, name, rule, indexes)
@@ -132,7 +132,7 @@ def stale_collections(owner_url: str, tables: Sequence[Table]) -> list[str]:
         TerminalError: the URL is no use, or its user may not look.
         TransientError: the server cannot be reached.
     """
-    with _mongo(owner_url) as database, translated():
+    with mongo_database(owner_url) as database, translated():
         there = {entry["name"]: entry["options"].get("validator") for entry in database.list_collections()}
         wanted = _collections(database, tables)
         return sorted(name for name, (rule, _) in wanted.items() if there.get(name) != rule)
@@ -150,7 +150,7 @@ def grant_mongo(owner_url: str, user_url: str) -> None:
         return
     rights = {"pwd": user["password"], "roles": [{"role": "readWrite", "db": owner["database"]}]}
     home = user["options"].get("authsource") or user["database"]
-    with _mongo(owner_url) as database, translated():
+    with mongo_database(owner_url) as database, translated():
         try:
             database.client[home].command("createUser", user["username"], **rights)
         except OperationFailure as error:
@@ -220,7 +220,12 @@ def _mysql_errors(text: str, *urls: sa.URL) -> Iterator[None]:
 
 
 @contextmanager
-def _mongo(url: str) -> Iterator[Database[Document]]:
+def mongo_database(url: str) -> Iterator[Database[Document]]:
+    """The database that a MongoDB URL names, closed at the end.
+
+    Raises:
+        BadInputError: the URL cannot be read or names no database; the message does not show it.
+    """
     name = _parsed(url)["database"]
     client: MongoClient[Document] = MongoClient(url, serverSelectionTimeoutMS=_PATIENCE_MS)
     with client:
