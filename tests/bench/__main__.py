@@ -22,7 +22,7 @@ from tests.bench.step import MIGRATION, STEPS
 from tests.servers import RunningServer
 from wattline.solar.tables import CUSTOMER, INVERTER, READING, TICK
 from wattline.storage.contract import ENERGY, UTC_TIME
-from wattline.storage.migrations import upgrade
+from wattline.storage.schema import upgrade_mysql
 from wattline.storage.mysql import MySQLStore
 from wattline.window import Window
 
@@ -42,7 +42,8 @@ def fleet(inverters: int) -> dict[Any, pl.DataFrame]:
     )
     instant = pl.lit(start).cast(UTC_TIME)
     nothing = {column.name: None for column in INVERTER.columns if column.nullable}
-    register = units.with_columns(**nothing, capacity_kw=pl.lit(50.0), installed_at=instant, updated_at=instant)
+    known = {"capacity_kw": pl.lit(50.0), "installed_at": instant, "updated_at": instant}
+    register = units.with_columns(**nothing | known)
     plants = (
         units.select("mcno")
         .unique()
@@ -90,7 +91,7 @@ def measure(inverters: int, mariadb: RunningServer, mongo: RunningServer) -> Mea
     connection = MySQLdb.connect(host=HOST, port=mariadb.server.port, user=OWNER, passwd=mariadb.server.password)
     connection.cursor().execute(f"CREATE DATABASE {name}")
     connection.close()
-    upgrade(urls[0])
+    upgrade_mysql(urls[0])
     source = MySQLStore.from_url(urls[0])
     for table, frame in fleet(inverters).items():
         source.upsert(table, frame)
