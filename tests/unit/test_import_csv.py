@@ -131,6 +131,9 @@ def test_what_concerns_the_whole_file_stops_at_once(tmp_path: Path) -> None:
         parsed(tmp_path, "yesterday,9,a,0,0,0,7")
     with pytest.raises(BadInputError, match="cannot be read"):
         read_log(tmp_path / "missing.csv", "UTC", {})
+    (tmp_path / "blank.csv").write_text("\n\n")
+    with pytest.raises(BadInputError, match="no column DATE_TIME"):
+        read_log(tmp_path / "blank.csv", "UTC", {})
     (tmp_path / "other.csv").write_text("DATE_TIME,PLANT_ID\n")
     with pytest.raises(BadInputError, match="no column SOURCE_KEY, DC_POWER"):
         read_log(tmp_path / "other.csv", "UTC", {})

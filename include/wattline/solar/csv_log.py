@@ -100,10 +100,10 @@ def _check_scale(scale: Mapping[str, Decimal]) -> None:
             )
 
 
-def _split(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The fields of every row as text, under their column names, with the number of their line; and ragged rows."""
+def _lines(path: Path) -> pl.DataFrame:
+    """`line` (its number) and `text` of every line that is not empty."""
     try:
-        lines = pl.read_csv(
+        return pl.read_csv(
             path,
             has_header=False,
             new_columns=["text"],
@@ -113,15 +113,19 @@ def _split(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
             encoding="utf8-lossy",
             row_index_name="line",
             row_index_offset=1,
-        )
+        ).drop_nulls()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BadInputError(f"{path} cannot be read: {error}", remedy="Give a CSV file, plain or .gz") from error
-    fields = lines.drop_nulls().select(
+
+
+def _split(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The fields of every row as text, under their column names, with the number of their line; and ragged rows."""
+    fields = _lines(path).select(
         pl.col("line").cast(pl.Int64),
         pl.col("text"),
         parts=pl.col("text").str.split(",").list.eval(pl.element().str.strip_chars(' "\t\r')),
     )
-    header: list[str] = fields["parts"][0].to_list()
+    header: list[str] = fields["parts"][0].to_list() if fields.height else []
     missing = [name for name in LAYOUT if name not in header]
     if missing:
         raise BadInputError(
