@@ -65,5 +65,5 @@ def _time_param(title: str) -> Param:
         type=["null", "string"],
         format="date-time",
         title=title,
-        description="Time with offset, e.g. 2026-11-01T00:00:00Z. Give both to compute any past window; else the interval.",
+        description="Time with offset: 2026-11-01T00:00:00Z. Give both to compute any past window; else the interval.",
     )

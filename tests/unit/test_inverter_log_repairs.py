@@ -45,6 +45,20 @@ def test_a_register_that_shows_an_older_reading_than_the_log_does_not_lose_earli
     assert ticks(log)[-1]["totkw"] == 1003
 
 
+@pytest.mark.parametrize(("totkw", "made"), [("50", 80), ("0", 0)])
+def test_the_first_day_of_a_new_inverter_counts_and_yesterdays_energy_behind_one_nonsense_zero_does_not(
+    totkw: str, made: int
+) -> None:
+    shown = ["50", "80"] if made else ["2", "2"]
+    counter = [totkw, "80" if made else "5002"]
+    log = log_of(
+        Reading(local(8, 0, 1), "2", "5002"),
+        *(Reading(local(12 + 4 * n, 0, 2), shown[n], counter[n]) for n in range(2)),
+    )
+    run(register(), log, Window(local(7, 0, 1), local(17, 0, 2)))
+    assert days(log)[1, date(2026, 11, 2)] == made
+
+
 def test_after_an_outage_longer_than_the_horizon_the_lifetime_energy_goes_on() -> None:
     back = 60 * 24 * 10
     log = log_of(Reading(minutes(5), "1", "1000"), Reading(minutes(15), "1", "2"), Reading(minutes(back + 5), "1", "9"))

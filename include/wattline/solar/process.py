@@ -119,11 +119,13 @@ def _with_day_energy(rows: pl.DataFrame) -> pl.DataFrame:
     """Add `daykw_carried` (an earlier day's energy still on show), `daykw_of_day` and `peak`, running per local day.
 
     A row is carried while, since the last row of an earlier day, daykw has not fallen and the counter has grown by
-    less than half of it: more cannot have been made today than the counter grew.
+    less than half of it: more cannot have been made today than the counter grew. A counter that began anew and holds
+    all of daykw says that daykw began anew with it.
     """
     previous_day, previous_total = (pl.col(name).shift(1).over(KEY) for name in ("daykw", "total"))
     unreset = (pl.col("daykw") > 0) & (pl.col("daykw") >= previous_day)
     unreset &= (pl.col("total") - previous_total) * 2 < pl.col("daykw")
+    unreset &= (pl.col("totkw") >= pl.col("totkw").shift(1).over(KEY)) | (pl.col("totkw") < pl.col("daykw"))
     remembered = pl.col("daykw_carried")
     rows = rows.with_columns(unreset=remembered.fill_null(unreset).fill_null(value=False))
     per_day = [*KEY, "day"]
