@@ -72,7 +72,8 @@ def nonsense_tick(window: Window) -> tuple[int, Window]:
     faults = default_faults(SEED, window, plants(PLANTS, SEED, window.start))
     inside = (each for each in faults if window.start <= each.start and each.end <= window.end)
     fault = next(each for each in inside if each.kind is Kind.NONSENSE)
-    return fault.mcno, Window(fault.end - TICK, fault.end).snapped(TICK)
+    last = Window(fault.start, fault.end).ticks(TICK)[-1]
+    return fault.mcno, Window(last - TICK, last)
 
 
 def _airflow(stack: Stack) -> AirflowApi:

@@ -46,6 +46,10 @@ class AirflowApi:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._client.close()
 
+    def require_dag(self, dag_id: str) -> None:
+        """Refuse a DAG that Airflow does not know."""
+        self.get(f"/api/v2/dags/{dag_id}")
+
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run a DAG."""
         self._call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})

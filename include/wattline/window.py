@@ -35,13 +35,15 @@ class Window:
         first = _floor(self.start, step) + step
         return [first + step * n for n in range((self.end - first) // step + 1)]
 
-    def snapped(self, step: timedelta) -> Window:
-        """The window with both ends moved back to a multiple of `step` since the epoch.
+    def require_grid(self, step: timedelta, field: str) -> None:
+        """Refuse a window whose ends are no multiples of `step` since the epoch: runs compute whole intervals.
 
         Raises:
-            BadInputError: less than one step is left.
+            BadInputError: an end lies between; it names `field`.
         """
-        return Window(_floor(self.start, step), _floor(self.end, step))
+        if (self.start, self.end) != (_floor(self.start, step), _floor(self.end, step)):
+            minutes = f"{step.total_seconds() / 60:g}"
+            raise BadInputError(f"{self} is off the grid", field=field, remedy=f"Give ends at full {minutes} minutes")
 
     def require_past(self, field: str) -> None:
         """Refuse a window that is not over: rows of the hours to come would be inventions, and count as complete.

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Connection, ObjectStoragePath
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from wattline.errors import TerminalError
 from wattline.settings import settings
@@ -49,7 +50,7 @@ class PipelineOperator(BaseOperator):
         """Run the step; on an error leave its last line in XCom before it goes on."""
         try:
             return self.run_step(context)
-        except Exception as error:
+        except (Exception, AirflowTaskTimeout) as error:
             leave_error(context, error)
             raise
 
@@ -66,7 +67,7 @@ class PipelineOperator(BaseOperator):
         return staging_of(context)
 
 
-def leave_error(context: Context, error: Exception) -> None:
+def leave_error(context: Context, error: BaseException) -> None:
     """Push `Type: message`, one line, for the on-call message."""
     line = f"{type(error).__name__}: {' '.join(str(error).split())}"
     context["ti"].xcom_push(key=ERROR_KEY, value=line[:500])
@@ -79,6 +80,7 @@ def window_of(context: Context | Mapping[str, Any], step: timedelta) -> Window:
     run_after = interval[1] if interval else _plain(context["dag_run"].run_after)
     window = resolve(context.get("params") or {}, interval, run_after, step)
     window.require_past("to")
+    window.require_grid(step, "from/to")
     return window
 
 

@@ -22,8 +22,8 @@ from tests.bench.step import MIGRATION, STEPS
 from tests.servers import RunningServer
 from wattline.solar.tables import CUSTOMER, INVERTER, READING, TICK
 from wattline.storage.contract import ENERGY, UTC_TIME
-from wattline.storage.schema import upgrade_mysql
 from wattline.storage.mysql import MySQLStore
+from wattline.storage.schema import upgrade_mysql
 from wattline.window import Window
 
 SIZES = (1_000, 10_000, 50_000)

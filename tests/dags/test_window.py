@@ -38,3 +38,9 @@ def test_a_window_that_is_not_over_is_refused() -> None:
 def test_one_end_alone_is_refused() -> None:
     with pytest.raises(BadInputError, match="Give both"):
         window_of(context({"from": START.isoformat()}), STEP)
+
+
+def test_ends_between_the_ticks_are_refused() -> None:
+    given = {"from": "2026-10-01T00:05Z", "to": "2026-10-01T00:30Z"}
+    with pytest.raises(BadInputError, match=r"from/to: .* is off the grid\. Give ends at full 10 minutes"):
+        window_of(context(given), STEP)

@@ -275,6 +275,12 @@ def test_one_nonsense_value_of_the_counter_neither_adds_nor_loses_energy(nonsens
     assert [r["totkw"] for r in ticks(log)] == [50000, 50000, 50002, 50003]
 
 
+def test_a_counter_that_shows_nonsense_for_hours_loses_none_of_their_energy() -> None:
+    values = ["50000", *["0"] * 12, "50190", "50195"]
+    log = run_all([Reading(minutes(5 + 10 * n), "1", v) for n, v in enumerate(values)], Window(START, minutes(150)))
+    assert [r["totkw"] for r in ticks(log)][-3:] == [50000, 50190, 50195]
+
+
 def test_a_used_inverter_put_in_place_brings_none_of_its_old_energy() -> None:
     values = ["100", "101", "700000", "700002"]
     log = run_all([Reading(minutes(5 + 10 * n), "1", v) for n, v in enumerate(values)], Window(START, minutes(40)))
@@ -305,11 +311,13 @@ def test_the_plant_row_is_the_sum_of_its_inverters_also_when_only_one_of_them_is
     assert {r["at"]: r["totkw"] for r in ticks(log)}[local(0, 0, 2)] == 109
 
 
-def test_a_late_reading_beyond_the_horizon_waits_for_a_history_run() -> None:
+def test_a_late_reading_beyond_the_horizon_waits_for_a_history_run(caplog: pytest.LogCaptureFixture) -> None:
     registered, log = register(), run_all([Reading(minutes(5), "1", "101")], Window(START, minutes(20)))
     long_after = minutes(100 * 60)
     log.upsert(READING, reading_frame([Reading(minutes(15), "2", "102", received_at=long_after)]))
     run(registered, log, Window(long_after, long_after + TICK))
+    assert "1 readings arrived" in caplog.text
+    assert "wattline history" in caplog.text
     assert {r["at"]: r["totkw"] for r in ticks(log)}[minutes(20)] == 101
     run(registered, log, Window(START, minutes(20)))
     assert {r["at"]: r["totkw"] for r in ticks(log)}[minutes(20)] == 102

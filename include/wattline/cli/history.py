@@ -19,6 +19,8 @@ from wattline.window import Window, parse_time
 
 app = typer.Typer()
 
+_GRID = timedelta(minutes=10)
+"""The shortest interval of a pipeline; windows are cut at its multiples."""
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _POLL_SECONDS = 1.0
 
@@ -39,7 +41,9 @@ def history(
     """
     window = Window(parse_time(start, "--from"), parse_time(end, "--to"))
     window.require_past("--to")
+    window.require_grid(_GRID, "--from/--to")
     windows = split(window, parse_chunk(chunk))
+    dags = list(dict.fromkeys(dags))
     given = settings()
     with AirflowApi(given.airflow_url, given.airflow_user, given.airflow_password.get_secret_value()) as api:
         batch = submit(api, dags, windows)
@@ -51,12 +55,12 @@ def parse_chunk(text: str) -> timedelta:
     """A whole number of minutes, hours or days: `30m`, `6h`, `1d`.
 
     Raises:
-        BadInputError: anything else, or less than ten minutes.
+        BadInputError: anything else, or no multiple of ten minutes.
     """
     match = re.fullmatch(r"([1-9]\d*)([mhd])", text)
     length = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else timedelta(0)
-    if length < timedelta(minutes=10):
-        raise BadInputError(f"{text!r} is no chunk", field="--chunk", remedy="Use e.g. 1d or 6h, at least 10m")
+    if length < _GRID or length % _GRID:
+        raise BadInputError(f"{text!r} is no chunk", field="--chunk", remedy="Use e.g. 1d, 6h or a multiple of 10m")
     return length
 
 
@@ -68,6 +72,8 @@ def split(window: Window, chunk: timedelta) -> list[Window]:
 
 def submit(api: AirflowApi, dags: Sequence[str], windows: Sequence[Window]) -> str:
     """Queue every window for every DAG, oldest first; returns what all their run ids contain."""
+    for dag_id in dags:
+        api.require_dag(dag_id)
     now = datetime.now(UTC)
     batch = f"history_{now:%Y%m%dT%H%M%S%f}"
     for window in windows:

@@ -65,7 +65,6 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
         before each plant's start; `later`: TICK_ROW rows, the last after the window on the same local day, for a window
         that is computed again; `starts`: `mcno, start`.
     """
-    window = window.snapped(TICK)
     register = inputs["inverters"]
     starts = _starts(store, window, register)
     state = _state(store, register, starts)

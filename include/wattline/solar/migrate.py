@@ -34,4 +34,4 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
     measured = (Condition("at", ">=", window.start), Condition("at", "<=", window.end))
     arrived = between("received_at", window.start - MAX_COMMIT_DELAY, window.end)
     rows = pl.concat([store.read(READING, where) for where in (measured, arrived)])
-    return {"readings": rows.unique(READING.key).sort(READING.key)}
+    return {"readings": rows.unique(READING.key, keep="last", maintain_order=True).sort(READING.key)}

@@ -30,7 +30,7 @@ def inverter_log(window: Window, inputs: Mapping[str, pl.DataFrame]) -> dict[str
         state=inputs["state"],
         later=inputs["later"],
         starts=inputs["starts"],
-        end=window.snapped(TICK).end,
+        end=window.end,
     )
     return process_inverter_log(given)
 
@@ -99,6 +99,7 @@ def _source_rows(register: pl.DataFrame, given: InverterLogInput) -> pl.DataFram
         "status",
         "segment_offset",
         "previous_offset",
+        "previous_at",
         "daykw_carried",
         "day_peak",
         pl.col("at").alias("state_at"),

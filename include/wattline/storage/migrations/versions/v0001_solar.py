@@ -72,6 +72,7 @@ TABLES = {
     day_peak DECIMAL(18,6) NOT NULL,
     segment_offset DECIMAL(18,6) NOT NULL,
     previous_offset DECIMAL(18,6) NULL,
+    previous_at DATETIME(6) NULL,
     PRIMARY KEY (mcno, invno, `at`),
     KEY inverterlog_tick_at (`at`)""",
     "daygeneration": """
