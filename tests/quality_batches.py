@@ -31,6 +31,7 @@ _FLAWLESS: dict[str, Any] = {
     "removed_at": None,
     "capacity_kw": 100.0,
     "registered": True,
+    "in_window": True,
 }
 
 

@@ -26,7 +26,9 @@ def test_the_gate_stops_the_ten_minutes_of_the_demo_and_lets_the_days_around_the
     days = Window(MIDNIGHT + day * DAY, MIDNIGHT + (day + 2) * DAY)
     fleet = plants(PLANTS, SEED, days.start)
     world = simulate(fleet, days, SEED, default_faults(SEED, days, fleet))
-    ratings = world.inverters.select("mcno", "invno", "capacity_kw", registered=pl.lit(value=True))
+    ratings = world.inverters.select(
+        "mcno", "invno", "capacity_kw", registered=pl.lit(value=True), in_window=pl.lit(value=True)
+    )
     readings = world.readings.unique(["mcno", "invno", "at"], keep="first").join(ratings, on=["mcno", "invno"])
     share = settings().max_bad_share
 

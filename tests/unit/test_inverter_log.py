@@ -323,6 +323,23 @@ def test_a_late_reading_beyond_the_horizon_waits_for_a_history_run(caplog: pytes
     assert {r["at"]: r["totkw"] for r in ticks(log)}[minutes(20)] == 102
 
 
+def test_only_what_was_measured_or_arrived_in_the_window_measures_the_batch() -> None:
+    log, registered = MemoryStore(), register([(1, 1), (1, 2), (1, 3)])
+    gone = registered.read(INVERTER, (Condition("invno", "=", 3),))
+    registered.upsert(INVERTER, gone.with_columns(removed_at=pl.lit(minutes(-15)).cast(pl.Datetime("us", "UTC"))))
+    before = [Reading(minutes(-8), "1", "101", invno=invno) for invno in (1, 2, 3)]
+    late = Reading(minutes(-6), "1", "101", received_at=minutes(3))
+    log.upsert(READING, reading_frame([*before, late, Reading(minutes(4), "2", "102", invno=2)]))
+    window = Window(START, minutes(10))
+    taken = collect.readings(log, window, collect.inverters(registered, window, {}))["readings"]
+    assert {(row["invno"], row["at"]): row["in_window"] for row in taken.to_dicts()} == {
+        (1, minutes(-8)): False,
+        (2, minutes(-8)): False,
+        (1, minutes(-6)): True,
+        (2, minutes(4)): True,
+    }
+
+
 def test_readings_from_the_future_reach_the_gate_when_they_arrive() -> None:
     log = MemoryStore()
     log.upsert(READING, reading_frame([Reading(minutes(60 * 24 * 30), "1", "101", received_at=minutes(5))]))

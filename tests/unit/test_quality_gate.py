@@ -96,6 +96,14 @@ def test_a_larger_share_than_allowed_blocks(bad: int, rows: int, blocked: bool) 
     assert (result.bad.height, result.blocked) == (bad, blocked)
 
 
+def test_rows_of_earlier_batches_are_judged_and_measure_nothing() -> None:
+    old = [{"in_window": False, "ackw": -9999.0}] * 40 + [{"in_window": False}] * 60
+    frame = batch(READINGS, old + [{"ackw": -9999.0}] * 6 + [{}] * 94)
+    result = check(READINGS, frame, max_bad_share=0.05)
+    assert (result.rows, result.bad.height, result.blocked) == (100, 6, True)
+    assert result.good["row"].to_list() == [*range(40, 100), *range(106, 200)]
+
+
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [

@@ -39,10 +39,12 @@ def check(suite: Suite, frame: pl.DataFrame, max_bad_share: float) -> GateResult
     faults = _faults(suite, validation)
     bad = frame.with_row_index(_ROW).join(faults, on=_ROW, how="inner", maintain_order="left").drop(_ROW)
     good = frame.with_row_index(_ROW).join(faults, on=_ROW, how="anti", maintain_order="left").drop(_ROW)
+    counted = frame if suite.counted is None else frame.filter(suite.counted)
     return GateResult(
         suite=suite,
+        rows=counted.height,
         good=good,
-        bad=bad,
+        bad=bad if suite.counted is None else bad.filter(suite.counted),
         statistics=_statistics(suite, validation),
         max_bad_share=max_bad_share,
         validation=_plain(validation),

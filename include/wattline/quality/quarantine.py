@@ -39,8 +39,9 @@ def quarantine_documents(result: GateResult, pipeline: str, window: Window) -> l
     second and later ones have `copy: 1, 2, …` in it too, so that every row is kept.
     """
     table = result.suite.table
-    key, columns = list(table.key), result.bad.drop("reasons").columns
-    bad = _as_stored(result.bad).sort(columns, nulls_last=True)
+    rejected = result.bad if result.suite.counted is None else result.bad.drop(result.suite.counted)
+    key, columns = list(table.key), rejected.drop("reasons").columns
+    bad = _as_stored(rejected).sort(columns, nulls_last=True)
     bad = bad.with_columns(pl.int_range(pl.len()).over(key).alias(_COPY))
     bounds = _bounds(window)
     built = []

@@ -28,28 +28,27 @@ class CheckStatistic:
 class GateResult:
     """The verdict on one batch. `good` and `bad` together are the batch, each in the batch's order.
 
+    Bad rows that do not count (`Suite.counted`) are in neither.
+
     Attributes:
         suite: what was demanded.
+        rows: rows of the batch that count.
         good: rows without a fault; columns, types and values of the batch.
-        bad: rows with at least one fault; the batch's columns plus `reasons`, a list of {field, reason, remedy}
-            in the order of the suite's checks.
+        bad: rows that count, with at least one fault; the batch's columns plus `reasons`, a list of
+            {field, reason, remedy} in the order of the suite's checks.
         statistics: one entry a check, in the suite's order.
         max_bad_share: the share of bad rows that the batch may have.
         validation: the result of Great Expectations as plain JSON types, with the first 20 failing values a check.
     """
 
     suite: Suite
+    rows: int
     good: pl.DataFrame
     bad: pl.DataFrame
     statistics: tuple[CheckStatistic, ...]
     max_bad_share: float
     validation: dict[str, Any]
     _rendered_from: Any = field(repr=False, compare=False)
-
-    @property
-    def rows(self) -> int:
-        """Rows of the batch."""
-        return self.good.height + self.bad.height
 
     @property
     def bad_share(self) -> float:

@@ -53,6 +53,8 @@ class Suite:
         table: contract of the batch; its key names a row.
         checks: the demands.
         context: columns, with types, that the batch carries beside the table's, because checks compare with them.
+        counted: name of a boolean column in `context`. Rows where it is false are judged, and dropped where they are
+            bad; the batch is not measured by them, as an earlier batch answered for them. None: every row counts.
         prepare: adds helper columns to a copy of the batch in which decimals are floats; pure, keeps rows and order.
 
     Raises:
@@ -63,6 +65,7 @@ class Suite:
     table: Table
     checks: tuple[Check, ...]
     context: Mapping[str, pl.DataType] = dataclasses.field(default_factory=dict)
+    counted: str | None = None
     prepare: Callable[[pl.DataFrame], pl.DataFrame] = _as_it_is
 
     def __post_init__(self) -> None:

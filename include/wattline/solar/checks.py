@@ -48,7 +48,8 @@ def _at_most(field: str, column: str, limit: float, reason: str, remedy: str) ->
 READINGS = Suite(
     name="readings",
     table=READING,
-    context={"capacity_kw": POWER, "registered": pl.Boolean()},
+    context={"capacity_kw": POWER, "registered": pl.Boolean(), "in_window": pl.Boolean()},
+    counted="in_window",
     prepare=_add_loads,
     checks=(
         Check(

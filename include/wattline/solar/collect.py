@@ -61,9 +61,9 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
         inputs: `inverters`.
 
     Returns:
-        `readings`: READING plus `capacity_kw` and `registered`, for the gate; `state`: TICK_ROW rows, the newest at or
-        before each plant's start; `later`: TICK_ROW rows, the last after the window on the same local day, for a window
-        that is computed again; `starts`: `mcno, start`.
+        `readings`: READING plus `capacity_kw`, `registered` and `in_window` (measured or arrived in it), for the gate;
+        `state`: TICK_ROW rows, the newest at or before each plant's start; `later`: TICK_ROW rows, the last after the
+        window on the same local day, for a window that is computed again; `starts`: `mcno, start`.
     """
     register = inputs["inverters"]
     starts = _starts(store, window, register)
@@ -77,7 +77,8 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
     known = register.select("mcno", "invno", "capacity_kw", registered=pl.lit(value=True))
     log = pl.concat(rows).unique(READING.key, keep="first").sort(READING.key)
     log = log.join(known, on=["mcno", "invno"], how="left", maintain_order="left")
-    log = log.with_columns(pl.col("registered").fill_null(value=False))
+    own = (pl.col("at") >= window.start) | (pl.col("received_at") >= window.start)
+    log = log.with_columns(pl.col("registered").fill_null(value=False), in_window=own)
     return {"readings": log, "state": state, "later": _later(store, register, window.end), "starts": starts}
 
 
@@ -189,12 +190,13 @@ def _newest_rows(log: Store, after: Value, before: Value, inverters: pl.DataFram
 
 
 def _readings_before(log: Store, register: pl.DataFrame, starts: pl.DataFrame, state: pl.DataFrame) -> pl.DataFrame:
-    """The newest READING before its plant's start of every inverter that has no tick row exactly there.
+    """The newest READING before its plant's start of every inverter still in use that has no tick row exactly there.
 
     The register's snapshot serves where it is old enough; else the log is searched as far back as the horizon.
     """
     at_start = state.join(starts, on="mcno").filter(pl.col("at") == pl.col("start"))
     lacking = register.join(starts, on="mcno").join(at_start, on=["mcno", "invno"], how="anti")
+    lacking = lacking.filter(pl.col("removed_at").is_null() | (pl.col("removed_at") > pl.col("start")))
     snapshots = lacking.filter(pl.col("at") < pl.col("start")).with_columns(received_at=pl.col("at"))
     found = [snapshots.select(READING.schema.names())]
     searched = lacking.filter(pl.col("at").is_null() | (pl.col("at") >= pl.col("start")))
