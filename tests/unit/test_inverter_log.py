@@ -327,7 +327,7 @@ def test_only_what_was_measured_or_arrived_in_the_window_measures_the_batch() ->
     log, registered = MemoryStore(), register([(1, 1), (1, 2), (1, 3)])
     gone = registered.read(INVERTER, (Condition("invno", "=", 3),))
     registered.upsert(INVERTER, gone.with_columns(removed_at=pl.lit(minutes(-15)).cast(pl.Datetime("us", "UTC"))))
-    before = [Reading(minutes(-8), "1", "101", invno=invno) for invno in (1, 2, 3)]
+    before = [Reading(minutes(-18 if invno == 3 else -8), "1", "101", invno=invno) for invno in (1, 2, 3)]
     late = Reading(minutes(-6), "1", "101", received_at=minutes(3))
     log.upsert(READING, reading_frame([*before, late, Reading(minutes(4), "2", "102", invno=2)]))
     window = Window(START, minutes(10))
