@@ -29,7 +29,7 @@ class FinishOperator(PipelineOperator):
         self.mongo_conn_id = mongo_conn_id
 
     def run_step(self, context: Context) -> None:
-        """Record coverage, the manifest of the run last, then clear staging."""
+        """Record what is covered, then clear staging."""
         from wattline.storage.coverage import record
 
         window = self.window(context)

@@ -203,13 +203,16 @@ def test_a_task_killed_while_it_collects_or_stores_is_put_right_by_its_retry(
 @pytest.mark.parametrize("batch", [2], indirect=True)
 def test_a_task_killed_while_it_stores_in_mongo_is_put_right_by_its_retry(platform: Platform, batch: Window) -> None:
     run_id = platform.trigger("inverterlog", batch)
-    until(lambda: platform.tasks("inverterlog", run_id)["process"]["state"] == "running", 60, "process to run")
+    until(
+        lambda: platform.tasks("inverterlog", run_id)["gate"]["state"] == "success", 60, "the gate, before any storer"
+    )
     platform.mongo.client.admin.command("fsync", lock=True)
     try:
         _killed(platform, run_id, "store_inverter_log")
     finally:
         platform.mongo.client.admin.command("fsyncUnlock")
     assert platform.finished("inverterlog", run_id) == "success"
+    assert platform.tasks("inverterlog", run_id)["store_inverter_log"]["try_number"] > 1
     _is_complete(platform, batch)
 
 
@@ -232,7 +235,9 @@ def test_a_server_that_stops_in_the_middle_delays_a_run_and_changes_nothing(
 ) -> None:
     (database,) = [process for process in platform.stack.processes() if process.name == server]
     run_id = platform.trigger("inverterlog", batch)
-    until(lambda: platform.tasks("inverterlog", run_id)["process"]["state"] == "running", 60, "process to run")
+    until(
+        lambda: platform.tasks("inverterlog", run_id)["gate"]["state"] == "success", 60, "the gate, before any storer"
+    )
     for member in database.family():
         member.kill()
     until(lambda: platform.tasks("inverterlog", run_id)[task_id]["state"] == "up_for_retry", 60, "a transient error")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from pydantic import SecretStr
 from pymongo.database import Database
@@ -23,11 +23,8 @@ def gateway_mysql() -> Iterator[MySQLStore]:
     Raises:
         TerminalError: the setting is missing.
     """
-    store = MySQLStore.from_url(_url("mysql_gateway_url", settings().mysql_gateway_url))
-    try:
+    with closing(MySQLStore.from_url(_url("mysql_gateway_url", settings().mysql_gateway_url))) as store:
         yield store
-    finally:
-        store.close()
 
 
 @contextmanager
@@ -48,11 +45,8 @@ def pipeline_mongo() -> Iterator[MongoStore]:
     Raises:
         TerminalError: the setting is missing.
     """
-    store = MongoStore.from_url(_url("mongo_url", settings().mongo_url))
-    try:
+    with closing(MongoStore.from_url(_url("mongo_url", settings().mongo_url))) as store:
         yield store
-    finally:
-        store.close()
 
 
 def _url(name: str, value: SecretStr) -> str:
