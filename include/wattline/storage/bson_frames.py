@@ -1,42 +1,44 @@
 """Frames as BSON and back, column by column, energy exact.
 
 A document holds its key as `_id` and every column again at the top level, in the contract's order; null is stored as
-null. Energy is Decimal128 with the contract's number of places, so the same value is always the same bytes. A day is
-local, no instant: it is stored as text, `2026-11-30`. Instants are BSON dates, which count milliseconds.
+null. Energy is Decimal128 with the contract's number of places, so the same value is always the same bytes; UInt64 is
+Decimal128 too. A day is local, no instant: it is stored as text, `2026-11-30`. Instants are BSON dates, which count
+milliseconds.
+
+`encode` makes a field of all rows at once, as Arrow arrays of its bytes, and joins the fields row by row. On two
+shared cores, 10,000 rows: 0.5 to 0.9 µs a row of READING and 1.0 to 1.7 of TICK_ROW, where dictionaries and
+`bson.encode` take 7 and 14.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from typing import Any, cast
 
 import bson
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute
 from bson.decimal128 import Decimal128
 from pymongoarrow.api import Schema
-from pymongoarrow.types import Decimal128Type
+from pymongoarrow.types import BinaryType, Decimal128Type
 
 from wattline.errors import TerminalError
+from wattline.storage.bson_decimal import DIGITS, buffered, from_decimal128, is_decimal128, to_decimal128
 from wattline.storage.contract import Column, Table
 from wattline.storage.documents import Document, schema_validator
 from wattline.storage.store import Condition, Operator, Value
 
-_BIAS = 6176
-"""What the exponent field of a Decimal128 holds for the exponent 0."""
-_DIGITS = 34
-"""Decimal digits of a Decimal128; its bits are sign (1), exponent (14), coefficient (113), lowest bytes first."""
-_COEFFICIENT = np.uint64((1 << 49) - 1)
-_SIGN = np.uint64(1 << 63)
 _ARROW: dict[pl.DataType, pa.DataType] = {
     pl.Int32(): pa.int32(),
     pl.Int64(): pa.int64(),
     pl.Float64(): pa.float64(),
     pl.Boolean(): pa.bool_(),
     pl.String(): pa.string(),
+    pl.Binary(): BinaryType(0),
     pl.Date(): pa.string(),
     pl.Datetime("us", "UTC"): pa.timestamp("ms"),
 }
@@ -46,26 +48,45 @@ _BSON: dict[pl.DataType, list[str]] = {
     pl.Float64(): ["double"],
     pl.Boolean(): ["bool"],
     pl.String(): ["string"],
+    pl.Binary(): ["binData"],
     pl.Date(): ["string"],
     pl.Datetime("us", "UTC"): ["date"],
 }
+_DOUBLE, _TEXT, _BINARY, _BOOL, _DATE, _NULL, _INT, _LONG, _DECIMAL = 1, 2, 5, 8, 9, 10, 16, 18, 19
+"""The first byte of a field, by its type; its name and the value follow."""
+_compute: Any = pyarrow.compute
+"""Its functions are made when it is imported, where mypy does not see them."""
+_NOTHING, _END = (pa.scalar(text, pa.large_binary()) for text in (b"", b"\0"))
+_ID = pa.scalar(b"\x03_id\0", pa.large_binary())
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
+"""The milliseconds of the years 1 to 9999, from 1970 on."""
 
 
 def validator(table: Table) -> Document:
-    """A MongoDB validator of the contract's names and types. Ranges are the gates' matter, not the database's."""
+    """A MongoDB validator of the contract's names and types. Ranges are the gates' matter, not the database's.
+
+    Raises:
+        TerminalError: BSON has no exact type for a column.
+    """
     key = {"bsonType": "object", "required": list(table.key)}
-    return schema_validator({"_id": key, **{column.name: _property(column) for column in table.columns}})
+    return schema_validator({"_id": key, **{column.name: _property(table, column) for column in table.columns}})
 
 
 def encode(table: Table, rows: pl.DataFrame) -> list[bytes]:
-    """One BSON document a row of a conforming frame."""
-    values = [_to_bson(series) for series in rows]
-    at = [rows.columns.index(name) for name in table.key]
-    keys = zip(*(values[index] for index in at), strict=True)
-    return [
-        bson.encode({"_id": dict(zip(table.key, key, strict=True)), **dict(zip(rows.columns, row, strict=True))})
-        for key, row in zip(keys, zip(*values, strict=True), strict=True)
-    ]
+    """One BSON document a row of a conforming frame; instants are cut to milliseconds.
+
+    Raises:
+        TerminalError: BSON has no exact type for a column, or an instant lies outside the years 1 to 9999.
+    """
+    if rows.is_empty():
+        return []
+    text = rows.with_columns(pl.col(pl.Date).dt.strftime("%Y-%m-%d")).with_columns(pl.col(pl.String) + "\0")
+    columns = zip(rows.columns, rows.dtypes, text.to_arrow().columns, strict=True)
+    fields = {name: _field(table, name, dtype, values.combine_chunks()) for name, dtype, values in columns}
+    key = _documents([part for name in table.key for part in fields[name]])
+    name = pa.repeat(_ID, rows.height)
+    whole = _documents([name, key, *(part for parts in fields.values() for part in parts)])
+    return cast("pl.Series", pl.from_arrow(whole)).to_list()
 
 
 def id_of(document: bytes) -> bytes:
@@ -75,16 +96,19 @@ def id_of(document: bytes) -> bytes:
 
 
 def arrow_schema(table: Table, names: Iterable[str]) -> Schema:
-    """How pymongoarrow reads these columns."""
-    types = ((name, table.column(name).dtype) for name in names)
-    return Schema({name: Decimal128Type() if dtype.is_decimal() else _ARROW[dtype] for name, dtype in types})
+    """How pymongoarrow reads these columns.
+
+    Raises:
+        TerminalError: there is no such column, or BSON has no exact type for it.
+    """
+    return Schema({name: _arrow_type(table, table.column(name)) for name in names})
 
 
 def decode(table: Table, read: pa.Table) -> pl.DataFrame:
     """What pymongoarrow read by `arrow_schema`, in the contract's types.
 
     Raises:
-        TerminalError: an energy has more digits than its column or is no number, or a day is none.
+        TerminalError: an exact number has more digits than its column or is no number, or a day is none.
     """
     try:
         return pl.DataFrame([_from_arrow(table, name, read[name].combine_chunks()) for name in read.column_names])
@@ -93,112 +117,147 @@ def decode(table: Table, read: pa.Table) -> pl.DataFrame:
 
 
 def operand(condition: Condition) -> Any:
-    """The value of a checked condition, such that comparing it with what is stored says the right thing."""
+    """The value of a checked condition, such that comparing it with what is stored says the right thing.
+
+    Raises:
+        TerminalError: a number has more digits than a Decimal128.
+    """
     if isinstance(condition.value, list):
-        return [_operand(value, condition.operator) for value in condition.value]
-    return _operand(cast("Value", condition.value), condition.operator)
+        return [_operand(condition, value) for value in condition.value]
+    return _operand(condition, cast("Value", condition.value))
 
 
-def _operand(value: Value, operator: Operator) -> Any:
+def _operand(condition: Condition, value: Value) -> Any:
     if isinstance(value, datetime):
-        excess = timedelta(microseconds=value.microsecond % 1000)
-        up = timedelta(milliseconds=1) if excess and operator in ("<", ">=") else timedelta(0)
-        return value - excess + up
+        return _to_millisecond(value, condition.operator)
     if isinstance(value, date):
         return value.isoformat()
-    return Decimal128(value) if isinstance(value, Decimal) else value
+    # MongoDB compares numbers by value, whatever their types; only one that is no `long` must go as a decimal.
+    if isinstance(value, Decimal) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        try:
+            return Decimal128(Decimal(value))
+        except DecimalException:
+            raise TerminalError(f"{condition.column}: {value} has more than {DIGITS} digits; compare less") from None
+    return value
 
 
-def _property(column: Column) -> Document:
-    types = _bson_types(column.dtype)
+def _to_millisecond(value: datetime, operator: Operator) -> datetime:
+    excess = timedelta(microseconds=value.microsecond % 1000)
+    up = timedelta(milliseconds=1) if excess and operator in ("<", ">=") else timedelta(0)
+    return value - excess + up
+
+
+def _property(table: Table, column: Column) -> Document:
+    types = ["decimal"] if is_decimal128(column.dtype) else _BSON.get(column.dtype)
+    if types is None:
+        raise _no_type(table, column.name, column.dtype)
     day = {"pattern": r"^\d{4}-\d{2}-\d{2}$"} if isinstance(column.dtype, pl.Date) else {}
     return {"bsonType": [*types, "null"] if column.nullable else types, "description": column.doc} | day
 
 
-def _bson_types(dtype: pl.DataType) -> list[str]:
-    if isinstance(dtype, pl.Decimal) and (dtype.precision or 38) <= _DIGITS:
-        return ["decimal"]
-    try:
-        return _BSON[dtype]
-    except KeyError:
-        raise TerminalError(f"MongoDB has no exact type for {dtype}") from None
+def _arrow_type(table: Table, column: Column) -> pa.DataType:
+    if is_decimal128(column.dtype):
+        return Decimal128Type()
+    if column.dtype not in _ARROW:
+        raise _no_type(table, column.name, column.dtype)
+    return _ARROW[column.dtype]
 
 
-def _to_bson(column: pl.Series) -> list[Any]:
-    if isinstance(column.dtype, pl.Decimal):
-        return _to_decimal128(column, column.dtype)
-    if isinstance(column.dtype, pl.Datetime):
-        return column.dt.replace_time_zone(None).to_list()  # BSON takes a naive time as UTC, and faster
-    if isinstance(column.dtype, pl.Date):
-        return column.dt.strftime("%Y-%m-%d").to_list()
-    return column.to_list()
+def _no_type(table: Table, name: str, dtype: pl.DataType) -> TerminalError:
+    return TerminalError(
+        f"{table.name}.{name}: MongoDB has no exact type for {dtype}; decimals have up to {DIGITS} digits"
+    )
+
+
+def _field(table: Table, name: str, dtype: pl.DataType, values: pa.Array) -> list[pa.Array]:
+    """A field of every row: type, name and value, in parts to be joined; a null in a part is nothing."""
+    head = bson.encode({name: None})[4:-1]
+    if pa.types.is_large_string(values.type):
+        return [_named(head, _TEXT, _lengths(values), 4, values), values.cast(pa.large_binary())]
+    if pa.types.is_large_binary(values.type):
+        # Between the length of bytes and the bytes stands their subtype: 0, any bytes.
+        return [_named(head, _BINARY, np.pad(_lengths(values), ((0, 0), (0, 1))), 5, values), values]
+    kind, numbers, size = _numbers(table, name, dtype, values)
+    return [_named(head, kind, _bytes_of(numbers), size, values)]
+
+
+def _numbers(table: Table, name: str, dtype: pl.DataType, values: pa.Array) -> tuple[Any, Any, Any]:
+    """Type, value and size in bytes of what is no text; a null's value is anything."""
+    if is_decimal128(dtype):
+        return _DECIMAL, to_decimal128(values, dtype), 16
+    if isinstance(dtype, pl.Int64):  # the smallest integer that holds the value, as drivers write it
+        longs = buffered(values, "<i8")
+        short = longs == longs.astype("<i4")
+        return np.where(short, _INT, _LONG), longs, np.where(short, 4, 8)
+    if dtype == pl.Datetime("us", "UTC"):
+        return _DATE, _milliseconds(f"{table.name}.{name}", values), 8
+    if isinstance(dtype, pl.Boolean):
+        return _BOOL, buffered(values.cast(pa.uint8()), "u1"), 1
+    if dtype not in (pl.Int32(), pl.Float64()):
+        raise _no_type(table, name, dtype)
+    return (_INT, buffered(values, "<i4"), 4) if isinstance(dtype, pl.Int32) else (_DOUBLE, buffered(values, "<f8"), 8)
+
+
+def _milliseconds(where: str, values: pa.Array) -> Any:
+    """Instants as BSON counts them; what is finer is cut off, towards the past."""
+    since = buffered(values.cast(pa.int64()).fill_null(0), "<i8") // 1000
+    outside = int(np.count_nonzero((since < _FIRST) | (since > _LAST)))
+    if outside:
+        raise TerminalError(f"{where}: {outside} times are outside of the years 1 to 9999, which drivers cannot read")
+    return since
+
+
+def _named(head: bytes, kind: Any, values: Any, size: Any, there: pa.Array) -> pa.Array:
+    """Type, name and the first `size` bytes of each value; type and name only where `there` is null."""
+    if there.null_count:
+        valid = there.is_valid().to_numpy(zero_copy_only=False)
+        kind, size = np.where(valid, kind, _NULL), np.where(valid, size, 0)
+    fields = np.empty((len(values), len(head) + values.shape[1]), "u1")
+    fields[:, : len(head)] = np.frombuffer(head, "u1")
+    fields[:, 0] = kind
+    fields[:, len(head) :] = values
+    return _cut(fields, len(head) + size)
+
+
+def _cut(rows: Any, sizes: Any) -> pa.Array:
+    """The first bytes of each row, `sizes` of them: one number for all rows, which is their width, or one a row."""
+    count, width = rows.shape
+    if np.ndim(sizes):
+        rows = rows[np.arange(width) < sizes[:, None]]
+        ends = np.concatenate([[0], np.cumsum(sizes)])
+    else:
+        ends = np.arange(count + 1) * sizes
+    return pa.Array.from_buffers(pa.large_binary(), count, [None, pa.py_buffer(ends), pa.py_buffer(rows)])
+
+
+def _documents(parts: list[pa.Array]) -> pa.Array:
+    """A document a row of the joined parts: its length, the parts, NUL."""
+    sizes = [_compute.binary_length(part).fill_null(0).to_numpy() for part in parts]
+    length = np.sum(sizes, axis=0) + 5  # itself (4) and the NUL
+    begin = _cut(_bytes_of(length.astype("<i4")), 4)
+    return _compute.binary_join_element_wise(
+        begin, *parts, _END, _NOTHING, null_handling="replace", null_replacement=""
+    )
+
+
+def _lengths(texts: pa.Array) -> Any:
+    """How many bytes each text has, as BSON writes it: shape (n, 4)."""
+    return _bytes_of(_compute.binary_length(texts).fill_null(0).to_numpy().astype("<i4"))
+
+
+def _bytes_of(values: Any) -> Any:
+    """The bytes of `values`, a row of them for each first index: shape (n, size)."""
+    return np.ascontiguousarray(values).view("u1").reshape(len(values), -1)
 
 
 def _from_arrow(table: Table, name: str, values: pa.Array) -> pl.Series:
     dtype = table.column(name).dtype
-    if isinstance(dtype, pl.Decimal):
-        return _from_decimal128(f"{table.name}.{name}", values, dtype)
-    column = cast("pl.Series", pl.from_arrow(values)).alias(name)
+    if is_decimal128(dtype):
+        return from_decimal128(f"{table.name}.{name}", values, dtype)
+    plain = values.storage if isinstance(values, pa.ExtensionArray) else values
+    column = cast("pl.Series", pl.from_arrow(plain)).alias(name)
     if isinstance(dtype, pl.Datetime):
         return column.dt.replace_time_zone("UTC").cast(dtype)
     if isinstance(dtype, pl.Date):
         return column.str.to_date("%Y-%m-%d")
     return column.cast(dtype)
-
-
-def _to_decimal128(column: pl.Series, dtype: pl.Decimal) -> list[Decimal128 | None]:
-    """The same numbers with all their places, computed on the 128-bit integers behind them."""
-    values = column.fill_null(0).to_arrow().cast(pa.decimal128(38, dtype.scale))
-    low, high = _halves(values).T
-    negative = (high & _SIGN) != 0
-    low, high = _negated(low, high, negative)
-    bid = np.stack([low, high | _exponent(dtype) | np.where(negative, _SIGN, np.uint64(0))], axis=1).tobytes()
-    numbers: list[Decimal128 | None] = [Decimal128.from_bid(bid[at : at + 16]) for at in range(0, len(bid), 16)]
-    for row in column.is_null().arg_true().to_list():
-        numbers[row] = None
-    return numbers
-
-
-def _from_decimal128(where: str, values: pa.Array, dtype: pl.Decimal) -> pl.Series:
-    valid = values.is_valid()
-    stored = values.storage.fill_null(bytes(8) + int(_exponent(dtype)).to_bytes(8, "little"))
-    low, high = _halves(stored).T
-    if ((high & ~(_SIGN | _COEFFICIENT)) != _exponent(dtype)).any():
-        return _slowly(where, stored, dtype, valid)
-    low, high = _negated(low, high & _COEFFICIENT, (high & _SIGN) != 0)
-    numbers = np.stack([low, high], axis=1)
-    kind = pa.decimal128(38, dtype.scale)
-    made = pa.Array.from_buffers(kind, len(stored), [None, pa.py_buffer(numbers.tobytes())])
-    exact = cast("pl.Series", pl.from_arrow(made)).alias(where.rpartition(".")[2]).cast(dtype)
-    there = cast("pl.Series", pl.from_arrow(valid))
-    return pl.select(pl.when(there).then(exact)).to_series()
-
-
-def _slowly(where: str, stored: pa.Array, dtype: pl.Decimal, valid: pa.Array) -> pl.Series:
-    """For numbers that somebody else wrote, with other numbers of places."""
-    numbers = [Decimal128.from_bid(bid).to_decimal() for bid in stored.to_pylist()]
-    step, limit = Decimal(1).scaleb(-dtype.scale), Decimal(10) ** ((dtype.precision or 38) - dtype.scale)
-    for number in numbers:
-        if not (number.is_finite() and abs(number) < limit and number == number.quantize(step)):
-            raise TerminalError(f"{where} holds {number}, which is no {dtype}")
-    kept = [number if there else None for number, there in zip(numbers, valid.to_pylist(), strict=True)]
-    return pl.Series(where.rpartition(".")[2], kept, dtype=dtype)
-
-
-def _halves(values: pa.Array) -> Any:
-    """The low and high 64 bits of 16-byte values, shape (n, 2)."""
-    buffer = values.buffers()[1]
-    if not len(values):
-        return np.empty((0, 2), "<u8")
-    return np.frombuffer(buffer, "<u8").reshape(-1, 2)[values.offset : values.offset + len(values)]
-
-
-def _negated(low: Any, high: Any, where: Any) -> tuple[Any, Any]:
-    """128-bit integers in two halves, the sign changed where `where` holds."""
-    other = ~low + np.uint64(1)
-    carry = (other == 0).astype("u8")
-    return np.where(where, other, low), np.where(where, ~high + carry, high)
-
-
-def _exponent(dtype: pl.Decimal) -> np.uint64:
-    return np.uint64((_BIAS - dtype.scale) << 49)

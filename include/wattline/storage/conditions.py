@@ -18,13 +18,15 @@ _TYPES: dict[type[pl.DataType], tuple[type, ...]] = {
     pl.Boolean: (bool,),
     pl.Int32: (int,),
     pl.Int64: (int,),
+    pl.UInt64: (int,),
     pl.Float64: (int, float),
     pl.Decimal: (int, Decimal),
     pl.Datetime: (datetime,),
     pl.Date: (date,),
     pl.String: (str,),
 }
-"""What a condition on a column of each type may hold. Energy is exact, so it is not compared with a float."""
+"""What a condition on a column of each type may hold. Energy is exact, so it is not compared with a float.
+Columns of other types, such as bytes, are not compared with anything."""
 
 
 def checked(table: Table, where: Sequence[Condition]) -> list[Condition]:
@@ -48,7 +50,7 @@ def _checked(table: Table, condition: Condition) -> Condition:
 
 
 def _fitting(table: Table, column: Column, value: object) -> Value:
-    wanted = _TYPES[column.dtype.base_type()]
+    wanted = _TYPES.get(column.dtype.base_type(), ())
     fits = isinstance(value, wanted) and isinstance(value, bool) == (bool in wanted)
     if isinstance(value, datetime):
         fits = fits and datetime in wanted and value.tzinfo is not None
