@@ -9,8 +9,10 @@ import pytest
 
 from tests.memory_store import MemoryStore
 from tests.unit.test_inverter_log import Reading, days, local, minutes, reading_frame, register, run, ticks
-from wattline.solar import collect, migrate
+from wattline.migrate.entry import OVERLAP
+from wattline.solar import collect
 from wattline.solar.tables import CUSTOMER, INVERTER, READING, TICK_ROW
+from wattline.storage.store import between
 from wattline.window import Window
 
 
@@ -110,7 +112,8 @@ def test_a_reading_that_was_committed_after_its_window_was_copied_is_neither_los
         if low == 10:
             late = Reading(minutes(measured), "2", "102", received_at=minutes(10) - timedelta(seconds=40))
             source.upsert(READING, reading_frame([late]))
-        log.upsert(READING, migrate.readings(source, window(low, low + 10), {})["readings"])
+        arrived = between("received_at", minutes(low) - OVERLAP, minutes(low + 10))
+        log.upsert(READING, source.read(READING, arrived))
         run(registered, log, window(low, low + 10))
     energy = {row["at"]: row["totkw"] for row in ticks(log)}
     assert {at for at, totkw in energy.items() if totkw == 102} == {

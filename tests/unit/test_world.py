@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 from tests.memory_store import MemoryStore
 from wattline.errors import TransientError
 from wattline.solar import world as world_module
+from wattline.solar.legacy_store import SOURCES
 from wattline.solar.tables import INVERTER, READING
 from wattline.solar.world import World
 from wattline.storage.contract import Table
@@ -64,6 +65,10 @@ def test_live_writes_the_same_rows_as_one_window(away: set[int]) -> None:
     world.send(at_once, Window(START, done + timedelta(microseconds=1)))
     for table in (READING, INVERTER):
         assert_frame_equal(live.read(table), at_once.read(table))
+    for table in (SOURCES[name] for name in ("event_log", "smslog", "conn_box_log", "temperature")):
+        written = live.read(table).filter(pl.col("updated_at") <= done)
+        assert_frame_equal(written, at_once.read(table))
+        assert written.height
     assert live.read(READING).height > 400
     assert len([line for line in lines if line.endswith(" readings")]) >= 15
 

@@ -6,7 +6,7 @@ import typer
 
 from wattline.errors import BadInputError
 from wattline.settings import settings
-from wattline.solar.tables import TABLES
+from wattline.solar.legacy_tables import ALL_TABLES
 from wattline.storage import schema
 
 app = typer.Typer(no_args_is_help=True)
@@ -33,7 +33,7 @@ def upgrade() -> None:
         if url.get_secret_value():
             schema.grant_mysql(mysql, url.get_secret_value(), role)
             typer.echo(f"MySQL    rights of the {role} user")
-    typer.echo(f"MongoDB  {len(schema.upgrade_mongo(mongo, TABLES))} collections")
+    typer.echo(f"MongoDB  {len(schema.upgrade_mongo(mongo, ALL_TABLES))} collections")
     if now.mongo_url.get_secret_value():
         schema.grant_mongo(mongo, now.mongo_url.get_secret_value())
         typer.echo("MongoDB  rights of the pipelines user")
@@ -44,7 +44,7 @@ def status() -> None:
     """Show which versions the databases have; exits with 1 where `wattline schema upgrade` has something to do."""
     mysql, mongo = _owners()
     version, newest = schema.mysql_version(mysql)
-    stale = schema.stale_collections(mongo, TABLES)
+    stale = schema.stale_collections(mongo, ALL_TABLES)
     typer.echo(f"MySQL    version {version or 'none'}, the newest is {newest}")
     typer.echo(f"MongoDB  {'to be upgraded: ' + ', '.join(stale) if stale else 'every collection is up to date'}")
     if stale or version != newest:

@@ -33,6 +33,9 @@ def simulate(
     kind of fault (a silent gateway, a blackout, a dead inverter, a counter reset, a counter that shows 0 once, late
     rows, rows sent twice, nonsense values, a wrong clock); they are listed: that is what the pipelines should find.
 
+    The other tables of the legacy database get their rows too: connection boxes and their log, events and SMS of those
+    faults, temperatures, what gateways last said, users, sensors, addresses, and generation of the days before.
+
     A gateway's nonsense is more than a live tick of a few plants may hold: the gate stops it and tells the on-call.
 
     The window is by time of arrival. Running it again changes nothing, and a later window goes on where the first

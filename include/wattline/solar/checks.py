@@ -1,18 +1,16 @@
 """What the gates of the solar pipelines demand of a batch.
 
-The gate of `inverterlog` judges values. The gates of the migration judge only what a faithful copy needs: a nonsense
-*value* travels, so that the platform holds what the gateway sent, but a row without a usable key has no place to go.
+The gate of `inverterlog` judges values. The gates of the migrations judge only what a faithful copy needs
+(`wattline.migrate.suite`).
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import polars as pl
 
 from wattline.quality.suite import Check, Suite, range_checks, required
-from wattline.solar.tables import INVERTER, MAX_CLOCK_AHEAD, READING
-from wattline.storage.contract import POWER, Table
+from wattline.solar.tables import MAX_CLOCK_AHEAD, READING
+from wattline.storage.contract import POWER
 
 MAX_AC_LOAD = 1.5
 """AC power and energy a kW of rated AC power: inverters clip at their rating, some ratings are entered too low."""
@@ -20,8 +18,6 @@ MAX_DC_LOAD = 2.0
 """DC power a kW of rated AC power: panels are oversized by up to two thirds, and clouds' edges add to it."""
 MAX_DAY_HOURS = 24 * MAX_AC_LOAD
 """Energy a day and kW of rated AC power, in hours."""
-FIRST_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
-"""No plant of the platform is older; earlier times are clocks that lost their battery."""
 
 _MEASURED = ("ackw", "dckw", "daykw", "totkw")
 _LOOK_AT_GATEWAY = "Look at the gateway's readings of this inverter: a register map or scale is wrong"
@@ -85,24 +81,3 @@ READINGS = Suite(
 
 An unknown status word is no fault: manufacturers add some, and the power says whether the inverter runs.
 """
-
-
-def _keys_only(table: Table) -> tuple[Check, ...]:
-    """What a faithful copy of `table` needs: its not-null columns, positive numbers in the key, a time that can be."""
-    remedy = "Correct the row in MySQL; the next run copies it"
-    mandatory = [column.name for column in table.columns if not column.nullable]
-    at = Check(
-        "ExpectColumnValuesToBeBetween",
-        "at",
-        f"at is before {FIRST_INSTANT:%Y-%m-%d}",
-        remedy,
-        {"min_value": FIRST_INSTANT},
-    )
-    return (*required(table, mandatory, remedy), *range_checks(table, ("mcno", "invno"), remedy), at)
-
-
-MIGRATION_READINGS = Suite(name="migration_readings", table=READING, checks=_keys_only(READING))
-"""Gate of the copy of readings to MongoDB."""
-
-MIGRATION_INVERTERS = Suite(name="migration_inverters", table=INVERTER, checks=_keys_only(INVERTER))
-"""Gate of the copy of the register to MongoDB."""

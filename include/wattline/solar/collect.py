@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import polars as pl
 
+from wattline.migrate.entry import OVERLAP
 from wattline.settings import settings
-from wattline.solar.tables import CUSTOMER, INVERTER, MAX_CLOCK_AHEAD, MAX_COMMIT_DELAY, READING, TICK, TICK_ROW
+from wattline.solar.tables import CUSTOMER, INVERTER, MAX_CLOCK_AHEAD, READING, TICK, TICK_ROW
 from wattline.storage.contract import UTC_TIME
 from wattline.storage.store import Condition, Store, Value, between
 from wattline.window import Window
@@ -98,7 +99,7 @@ def _starts(log: Store, window: Window, register: pl.DataFrame) -> pl.DataFrame:
     earlier = (Condition("at", "<=", window.start), Condition("at", ">", horizon))
     columns = ("mcno", "invno", "at")
     arrived = log.read(READING, (*_arrived(window), *earlier), columns)
-    before = between("received_at", window.start - MAX_COMMIT_DELAY, window.start)
+    before = between("received_at", window.start - OVERLAP, window.start)
     late = pl.concat([arrived, _unseen(log, log.read(READING, (*before, *earlier), columns))])
     earliest = late.group_by("mcno").agg(late=tick_before("at").min())
     plants = register.select("mcno").unique().join(earliest, on="mcno", how="left")

@@ -18,9 +18,6 @@ TICK = timedelta(minutes=10)
 MAX_CLOCK_AHEAD = TICK
 """How far a gateway's clock may be ahead of the server's: one tick."""
 
-MAX_COMMIT_DELAY = timedelta(minutes=2)
-"""How long after `received_at`, which is set when a row is written, its transaction may end."""
-
 PLANT = 0
 """`invno` of a row that speaks of the whole plant."""
 
@@ -29,16 +26,16 @@ _TEXT = pl.String()
 _MAX_POWER_KW = 20_000.0
 _MAX_COUNTER_KWH = 999_999_999_999.0
 
-_MCNO = Column("mcno", _INT, "plant number", minimum=1)
+MCNO = Column("mcno", _INT, "plant number", minimum=1)
 _INVNO = Column("invno", _INT, "inverter number, unique inside the plant", minimum=1)
-_INVNO_OR_PLANT = Column("invno", _INT, "inverter number; 0 is the whole plant", minimum=0)
+INVNO_OR_PLANT = Column("invno", _INT, "inverter number; 0 is the whole plant", minimum=0)
 _DAY = Column("day", pl.Date(), "the plant's local day")
 
 CUSTOMER = Table(
     name="customer",
     key=("mcno",),
     columns=(
-        _MCNO,
+        MCNO,
         Column("name", _TEXT, "name of the plant"),
         Column("owner", _TEXT, "owner of the plant", nullable=True),
         Column("address", _TEXT, "postal address", nullable=True),
@@ -71,7 +68,7 @@ INVERTER = Table(
     name="inverter",
     key=("mcno", "invno"),
     columns=(
-        _MCNO,
+        MCNO,
         _INVNO,
         *_REGISTER,
         Column("at", UTC_TIME, "time of the newest reading; null before the first", nullable=True),
@@ -88,7 +85,7 @@ READING = Table(
     name="reading",
     key=("mcno", "invno", "at"),
     columns=(
-        _MCNO,
+        MCNO,
         _INVNO,
         Column("at", UTC_TIME, "time of the reading, by the gateway's clock"),
         *_MEASURED,
@@ -105,7 +102,7 @@ TICK_ROW = Table(
     name="inverterlog",
     key=("mcno", "invno", "at"),
     columns=(
-        _MCNO,
+        MCNO,
         _INVNO,
         Column("at", UTC_TIME, "the tick: end of the ten-minute interval"),
         Column("ackw", POWER, "AC power, 0 where stale", "kW"),
@@ -135,8 +132,8 @@ DAY_GENERATION = Table(
     name="day_generation",
     key=("mcno", "invno", "day"),
     columns=(
-        _MCNO,
-        _INVNO_OR_PLANT,
+        MCNO,
+        INVNO_OR_PLANT,
         _DAY,
         Column("daykw", ENERGY, "largest daykw of the day; of the plant: the sum of its inverters", "kWh", minimum=0),
     ),
@@ -149,8 +146,8 @@ DAY_TOTAL_GENERATION = Table(
     name="day_total_generation",
     key=("mcno", "invno", "day"),
     columns=(
-        _MCNO,
-        _INVNO_OR_PLANT,
+        MCNO,
+        INVNO_OR_PLANT,
         _DAY,
         Column("totkw", ENERGY, "last totkw of the day; of the plant: the sum of its inverters", "kWh", minimum=0),
     ),

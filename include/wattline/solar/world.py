@@ -10,6 +10,7 @@ from threading import Event
 import polars as pl
 
 from wattline.errors import BadInputError, TransientError
+from wattline.solar import legacy, legacy_register, legacy_store
 from wattline.solar.faults import Fault, default_faults
 from wattline.solar.fleet import FIRST_MCNO, Plant, plants, register
 from wattline.solar.gateway import snapshot, write
@@ -73,11 +74,17 @@ class World:
         return default_faults(self.seed, whole, self.plants) if self.with_faults else ()
 
     def send(self, store: Store, window: Window) -> WriteResult:
-        """Write to MySQL what arrives in `window`, some plants at a time; the counts are those of the readings."""
+        """Write to MySQL what arrives in `window`, some plants at a time; the counts are those of the readings.
+
+        The legacy tables get what they hold whatever the window first, since `customer` is written whole there.
+        """
         faults, total = self.faults(window.end), WriteResult(0, 0, 0)
         for first in range(0, len(self.plants), _PLANTS_AT_ONCE):
-            arrived = simulate(self.plants[first : first + _PLANTS_AT_ONCE], window, self.seed, faults)
+            some = self.plants[first : first + _PLANTS_AT_ONCE]
+            legacy_store.write(store, legacy_register.registers(some, self.seed))
+            arrived = simulate(some, window, self.seed, faults)
             total += write(store, arrived.customers, arrived.inverters, arrived.readings)
+            legacy_store.write(store, legacy.arrivals(some, window, self.seed, faults))
         return total
 
     def follow(self, store: Store, start: datetime, *, now: Callable[[], datetime], stop: Event) -> Iterator[str]:
@@ -102,4 +109,6 @@ class World:
     def _write(self, store: Store, simulation: Simulation, window: Window) -> WriteResult:
         arrived = pl.col("received_at").is_between(window.start, window.end, closed="left")
         readings = simulation.readings.filter(arrived)
-        return write(store, simulation.customers, snapshot(register(self.plants), readings), readings)
+        written = write(store, simulation.customers, snapshot(register(self.plants), readings), readings)
+        legacy_store.write(store, legacy.arrivals(self.plants, window, self.seed, simulation.faults))
+        return written

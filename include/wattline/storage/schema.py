@@ -30,18 +30,23 @@ from wattline.storage.mysql import connect
 from wattline.storage.mysql_errors import server_error
 
 EVERY_TABLE = "*"
+_GENERATION = ("daygeneration", "daytotalgeneration", "timegeneration")
+_EVENTS = ("event", "event_log", "smslog")
+_BOXES = ("conn_box", "conn_box_log", "connboxvoltage")
+_REFERENCE = ("users", "sensor_name", "sensor_type", "zipaddress")
+_GATEWAYS = ("customer", "inverter", "inverterlog", "client_status", "remoteip", "temperature")
 MYSQL_RIGHTS: Mapping[str, Mapping[str, str]] = {
     "gateway": {
         EVERY_TABLE: "CREATE TEMPORARY TABLES",
-        **dict.fromkeys(("customer", "inverter", "inverterlog"), "SELECT, INSERT, UPDATE"),
+        **dict.fromkeys((*_GATEWAYS, *_BOXES, *_EVENTS, *_GENERATION, *_REFERENCE), "SELECT, INSERT, UPDATE"),
     },
     "pipelines": {
         EVERY_TABLE: "SELECT, CREATE TEMPORARY TABLES",
-        **dict.fromkeys(("inverterlog_tick", "daygeneration", "daytotalgeneration", "smslog"), "INSERT, UPDATE"),
+        **dict.fromkeys(("inverterlog_tick", *_GENERATION, *_EVENTS), "INSERT, UPDATE"),
     },
     "source": {EVERY_TABLE: "SELECT"},
 }
-"""What each kind of user may do with which MySQL tables, and no more."""
+"""What each kind of user may do with which MySQL tables, and no more; `gateway` also stands for the older screens."""
 
 _UNKNOWN_DATABASE = 1049
 _USER_EXISTS = 51003
