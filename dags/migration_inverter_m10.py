@@ -2,30 +2,28 @@
 Copies the inverter register and the readings that field gateways wrote from MySQL to MongoDB, every ten minutes.
 
 ### Inputs
-MySQL `solar.inverter` (whole) and `solar.inverterlog`: rows measured in the interval, and rows that arrived in it late.
+MySQL `solar.inverter` (whole, deletions included) and `solar.inverterlog`: what was written since the watermark; a
+window of the past also takes the rows that were measured in it.
 
 ### Outputs
-MongoDB `inverter` and `inverter_reading_YYYYMM`; rows without a usable key in `quarantine`; the gates' results in
-`quality_result`; the finished interval in `migration_state`, for which `inverterlog` waits.
+MongoDB `inverter` and `inverter_reading_YYYYMM`, compared with MySQL by count and checksum; rows without a usable key
+in `quarantine`; the gates' results in `quality_result`; watermarks and the finished interval, for which `inverterlog`
+waits, in `migration_state`.
 
 ### If it fails
-A rerun of the run (clear it) or any window (`from`/`to`) gives the same rows. Runbook: `docs/runbooks/solar.md`.
+A rerun of the run (clear it) or any window (`from`/`to`) gives the same rows. Keys that differ are mended by `wattline
+migrate repair`. Runbook: `docs/runbooks/migration.md`.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import Asset
 
-from wattline_operators.collect import CollectOperator
 from wattline_operators.finish import FinishOperator
-from wattline_operators.gate import GateOperator
+from wattline_operators.migrate import migrate_table
 from wattline_operators.pipeline import pipeline
-from wattline_operators.store import StoreOperator
 
-TABLES = {
-    "inverters": ("wattline.solar.checks:MIGRATION_INVERTERS", "wattline.solar.tables:INVERTER"),
-    "readings": ("wattline.solar.checks:MIGRATION_READINGS", "wattline.solar.tables:READING"),
-}
+TABLES = ("inverter", "inverterlog")
 
 with pipeline(
     "migration_inverter_m10",
@@ -35,15 +33,4 @@ with pipeline(
     late_after=timedelta(minutes=20),
 ):
     finish = FinishOperator(task_id="finish", covers=["reading"], outlets=[Asset("x-wattline://solar/reading")])
-    for name, (suite, table) in TABLES.items():
-        extract = CollectOperator(
-            task_id=f"extract_{name}",
-            collector=f"wattline.solar.migrate:{name}",
-            conn_id="solar_mysql_source",
-            pool="mysql_solar",
-        )
-        gate = GateOperator(task_id=f"gate_{name}", suite=suite, frame=name)
-        load = StoreOperator(
-            task_id=f"load_{name}", table=table, frame=f"good_{name}", conn_id="solar_mongo", pool="mongo_solar"
-        )
-        extract >> gate >> load >> finish
+    [migrate_table(table, "wattline.solar.migrations:entry") for table in TABLES] >> finish

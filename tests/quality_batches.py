@@ -32,6 +32,8 @@ _FLAWLESS: dict[str, Any] = {
     "capacity_kw": 100.0,
     "registered": True,
     "in_window": True,
+    "fault": None,
+    "copies": 1,
 }
 
 

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     late_horizon_hours: int = Field(
         72, ge=0, description="readings that arrive later than this are reported, and wait for `wattline history`"
     )
+    migrate_query_seconds: float = Field(
+        2.0, gt=0, description="a migration's statement that holds MySQL longer is ended, and tried with fewer rows"
+    )
     max_bad_share: float = Field(0.05, ge=0, le=1, description="a gate stops a batch with a larger share of bad rows")
 
     oncall_urls: SecretStr = Field(

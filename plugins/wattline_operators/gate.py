@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from wattline.quality.result import GateResult
+    from wattline.window import Window
+
+log = logging.getLogger(__name__)
 
 
 class GateOperator(PipelineOperator):
@@ -58,33 +62,45 @@ class GateOperator(PipelineOperator):
         staging = self.staging(context)
         share = settings().max_bad_share if self.max_bad_share is None else self.max_bad_share
         result = check(resolve_name(self.suite), staging.read(self.frame), share)
-        page = self._keep(context, result)
-        if result.blocked:
-            raise BatchRejectedError(
-                f"{result.bad.height} of {result.rows} rows are bad ({result.bad_share:.1%}, limit {share:.1%}): "
-                f"{_commonest_reason(result)}. Nothing was loaded. See {page}"
-            )
+        page = keep_verdict(context, self.mongo_conn_id, result, self.window(context))
         name = f"good_{self.frame}"
         counts = frames_xcom({name: staging.write(name, result.good)}, {name: result.good})
         return counts | {"quarantined": result.bad.height, "page": page}
 
-    def _keep(self, context: Context, result: GateResult) -> str:
-        """Store the result, its page and the bad rows; where the page is."""
-        from wattline.quality.quarantine import write_quarantine
-        from wattline.quality.result import result_document
-        from wattline.storage.documents import documents, put
 
-        ti, window = context["ti"], self.window(context)
-        folder = ObjectStoragePath(settings().quality_url) / ti.dag_id / ti.run_id.replace(":", "")
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / f"{ti.task_id}.html"
-        page.write_text(result.html())
-        run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id}
-        with open_documents(self.mongo_conn_id) as database:
-            counts = write_quarantine(database, result, ti.dag_id, window)
-            put(documents(database, "quality_result"), result_document(result, window=window, html=str(page), **run))
-        self.log.info("%d of %d rows bad, %d resolved", result.bad.height, result.rows, counts.resolved)
-        return str(page)
+def keep_verdict(context: Context, mongo_conn_id: str, result: GateResult, window: Window) -> str:
+    """Store the result, its page and the bad rows; where the page is.
+
+    Args:
+        context: of the task.
+        mongo_conn_id: Airflow connection id of the MongoDB that keeps results and quarantine.
+        result: the verdict.
+        window: what the batch holds; rows that the same window rejected before and now does not are resolved.
+
+    Raises:
+        BatchRejectedError: the share of bad rows is above the limit; everything is stored before.
+    """
+    from wattline.quality.quarantine import write_quarantine
+    from wattline.quality.result import result_document
+    from wattline.storage.documents import documents, put
+
+    ti = context["ti"]
+    task_id = ti.task_id if ti.map_index is None or ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+    folder = ObjectStoragePath(settings().quality_url) / ti.dag_id / ti.run_id.replace(":", "")
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"{task_id}.html"
+    page.write_text(result.html())
+    run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": task_id}
+    with open_documents(mongo_conn_id) as database:
+        counts = write_quarantine(database, result, ti.dag_id, window)
+        put(documents(database, "quality_result"), result_document(result, window=window, html=str(page), **run))
+    log.info("%d of %d rows bad, %d resolved", result.bad.height, result.rows, counts.resolved)
+    if result.blocked:
+        raise BatchRejectedError(
+            f"{result.bad.height} of {result.rows} rows are bad ({result.bad_share:.1%}, limit "
+            f"{result.max_bad_share:.1%}): {_commonest_reason(result)}. Nothing was loaded. See {page}"
+        )
+    return str(page)
 
 
 def _commonest_reason(result: GateResult) -> str:

@@ -24,6 +24,7 @@ def pipeline(
     late_after: timedelta,
     task_timeout: timedelta = timedelta(minutes=30),
     in_order: bool = False,
+    step: timedelta = timedelta(minutes=10),
 ) -> DAG:
     """A DAG whose runs compute closed, half-open UTC intervals.
 
@@ -35,6 +36,7 @@ def pipeline(
         late_after: the on-call is told when a run is not done this long after it was queued.
         task_timeout: the longest one try of a task may take.
         in_order: one run after the other, oldest first, because each builds on the one before.
+        step: the distance of two runs' windows.
     """
     return DAG(
         dag_id,
@@ -55,6 +57,7 @@ def pipeline(
             "max_retry_delay": timedelta(minutes=10),
             "retry_policy": ExceptionRetryPolicy(rules=[RetryRule(TerminalError, action=RetryAction.FAIL)]),
             "execution_timeout": task_timeout,
+            "step": int(step.total_seconds() // 60),
         },
     )
 

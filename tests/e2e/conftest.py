@@ -9,19 +9,21 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import MySQLdb
 import psutil
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from local.environment import ADMIN, DATABASE
-from local.servers import free_port
+from local.servers import HOST, OWNER, free_port
 from local.settings import LocalSettings
 from local.stack import WATTLINE, Stack
 from wattline.airflow_api import AirflowApi
@@ -98,6 +100,17 @@ class Platform:
             return bool(found)
 
         until(killed, 60, f"a process of {dag_id}.{task_id}", pause=0.02)
+
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """No other session reads or writes a MySQL table meanwhile."""
+        server = self.stack.environment.mariadb
+        connection = MySQLdb.connect(host=HOST, port=server.port, user=OWNER, passwd=server.password, database=DATABASE)
+        try:
+            connection.cursor().execute(f"LOCK TABLES {table} WRITE")
+            yield
+        finally:
+            connection.close()
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str, pause: float = 0.2) -> None:

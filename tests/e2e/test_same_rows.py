@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import bson
-import MySQLdb
 import polars as pl
 import pytest
 
-from local.environment import DATABASE
-from local.servers import HOST, OWNER
 from tests.e2e.conftest import Platform, until, utc
 from tests.e2e.fleet import readings, register, send
 from tests.memory_store import MemoryStore
@@ -132,18 +127,6 @@ def test_a_backfill_by_ten_minutes_with_many_runs_at_once_gives_the_rows_of_one_
     assert _digests(platform, BACKFILLED) == before
 
 
-@contextmanager
-def _locked(platform: Platform, table: str) -> Iterator[None]:
-    """No other session reads or writes a MySQL table meanwhile."""
-    server = platform.stack.environment.mariadb
-    connection = MySQLdb.connect(host=HOST, port=server.port, user=OWNER, passwd=server.password, database=DATABASE)
-    try:
-        connection.cursor().execute(f"LOCK TABLES {table} WRITE")
-        yield
-    finally:
-        connection.close()
-
-
 def _window(number: int) -> Window:
     start = utc("2026-08-05T02:00") + timedelta(hours=number)
     return Window(start, start + timedelta(minutes=10))
@@ -192,7 +175,7 @@ def _killed(platform: Platform, run_id: str, task_id: str) -> None:
 def test_a_task_killed_while_it_collects_or_stores_is_put_right_by_its_retry(
     platform: Platform, batch: Window, task_id: str, table: str
 ) -> None:
-    with _locked(platform, table):
+    with platform.locked(table):
         run_id = platform.trigger("inverterlog", batch)
         _killed(platform, run_id, task_id)
     assert platform.finished("inverterlog", run_id) == "success"

@@ -249,6 +249,32 @@ def test_a_run_without_any_task_to_blame_is_told_too(airflow: Airflow, sinks: Si
     assert "all_tasks_deadlocked" in sinks.got("mail")[0]["text"]
 
 
+def test_drift_is_told_once_recorded_and_never_stops_the_copy(
+    airflow: Airflow, sinks: Sinks, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = ("log.fan (int) is not in the entry", "log.door (password=hunter2) is not\nin the entry")
+    for _ in range(2):
+        oncall.tell_drift(airflow.context(), "log", lines)
+
+    (mail,) = sinks.got("mail")
+    assert mail["subject"] == "[Wattline] inverterlog.store_days found unknown columns"
+    assert "The source table of log has columns" in mail["text"]
+    assert "Unknown: log.fan (int) is not in the entry" in mail["text"].splitlines()
+    assert "Unknown: log.door (password=***) is not in the entry" in mail["text"].splitlines()
+    assert "/tasks/store_days?try_number=4" in mail["text"]
+    assert len(sinks.got("sms")) == 2
+    notices = airflow.documents("oncall_notice")
+    assert [(each["kind"], each["folded"]) for each in notices] == [("drift", False), ("drift", True)]
+    assert airflow.documents("inverterlog_fail") == []
+
+    for name in ("mail", "sms"):
+        (sinks.folder / f"{name}.fail").touch()
+    oncall.tell_drift(airflow.context(), "event", lines)
+    assert "could not tell of drift" in caplog.text
+    assert "inverterlog.store_days" in json.loads(airflow.variables[VARIABLE])["last_failed"]["failures"]
+    assert [each["ok"] for each in airflow.documents("oncall_notice")[-1]["channels"]] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("run_type", "state", "messages"),
     [("scheduled", "running", 1), ("scheduled", "failed", 0), ("backfill", "queued", 0), ("manual", "running", 0)],

@@ -16,7 +16,9 @@ from tests.servers import RunningServer
 from wattline.errors import TransientError
 from wattline.quality.gate import GateResult, check
 from wattline.quality.quarantine import QuarantineCount, write_quarantine
-from wattline.solar.checks import MIGRATION_INVERTERS, READINGS
+from wattline.quality.suite import Suite, required
+from wattline.solar.checks import READINGS
+from wattline.solar.tables import INVERTER
 from wattline.window import Window
 
 pytestmark = pytest.mark.integration
@@ -84,7 +86,8 @@ def test_another_window_resolves_only_the_rows_that_it_holds_as_good(database: D
 def test_other_pipelines_and_tables_are_left_alone(database: Database[dict[str, Any]]) -> None:
     write_quarantine(database, verdict([BAD]), "inverterlog", WINDOW)
     write_quarantine(database, verdict([{}]), "another", WINDOW)
-    inverters = check(MIGRATION_INVERTERS, batch(MIGRATION_INVERTERS, [{}]), 1.0)
+    keys = Suite("keys", INVERTER, required(INVERTER, INVERTER.key, "correct it"))
+    inverters = check(keys, batch(keys, [{}]), 1.0)
     write_quarantine(database, inverters, "inverterlog", WINDOW)
     assert state(database) == {1: "open"}
 

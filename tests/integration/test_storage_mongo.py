@@ -153,17 +153,17 @@ def test_a_document_of_other_types_is_not_read_as_null(store: MongoStore, databa
 def test_another_writer_between_look_and_insert_is_overwritten(
     store: MongoStore, database: Any, module_mongo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from wattline.storage import mongo
+    from wattline.storage import mongo_write
 
-    insert = mongo._insert
+    insert = mongo_write._insert
 
     def insert_late(collection: Any, missing: list[bytes]) -> list[bytes]:
-        monkeypatch.setattr(mongo, "_insert", insert)
+        monkeypatch.setattr(mongo_write, "_insert", insert)
         with closing(MongoStore.from_url(module_mongo)) as other:
             other.upsert(SAMPLE, pl.concat([sample(2), sample(5, note="theirs")[2:]]))
         return insert(collection, missing)
 
-    monkeypatch.setattr(mongo, "_insert", insert_late)
+    monkeypatch.setattr(mongo_write, "_insert", insert_late)
     assert store.upsert(SAMPLE, sample(10)) == WriteResult(inserted=5, updated=3, unchanged=2)
     assert store.read(SAMPLE).equals(sample(10))
 

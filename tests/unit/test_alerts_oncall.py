@@ -77,6 +77,51 @@ def test_a_killed_task_a_late_run_and_a_trial_have_their_own_words() -> None:
     assert "killed" not in trial.text
 
 
+DRIFT = replace(
+    FAILURE,
+    dag_id="migration_inverter_m10",
+    task_id="inverterlog.plan",
+    kind="drift",
+    attempt=1,
+    error="inverterlog.fan <int> is not in the entry; inverterlog.door is not in the entry",
+    table="inverterlog",
+    lines=("inverterlog.fan <int> is not in the entry", "inverterlog.door is not in the entry"),
+)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_drift_is_told_line_by_line_and_as_no_failure(language: Language) -> None:
+    message = compose([Notice(DRIFT, 3, NOON - HOUR)], language)
+
+    rows = message.text.splitlines()
+    assert [sum(line in row for row in rows) for line in DRIFT.lines] == [1, 1]
+    for part in ("migration_inverter_m10", "inverterlog.plan", str(FAILURE.window), FAILURE.log_url, "`ignored`"):
+        assert part in message.text
+    assert not {"failed", "Error", "실패", "오류", "killed", "강제"} & set(message.text.split())
+    assert "fan &lt;int&gt;" in message.html
+
+
+def test_drift_in_the_two_languages() -> None:
+    english, korean = (compose([Notice(DRIFT)], language) for language in LANGUAGES)
+
+    assert english.subject == "[Wattline] migration_inverter_m10.inverterlog.plan found unknown columns"
+    assert english.text.startswith("The source table of inverterlog has columns that its migration does not know.")
+    assert english.sms == "migration_inverter_m10.inverterlog.plan unknown columns 11-22 11:50Z: inverterlog.fan <i.."
+    assert korean.subject == "[Wattline] migration_inverter_m10.inverterlog.plan 모르는 열 발견"
+    assert korean.text.startswith("inverterlog의 원본 테이블에 이관 정의가 모르는 열이 있습니다.")
+    assert korean.sms == "migration_inverter_m10.inverterlog.plan 모르는 열 11-22 11:50Z: inverterlog.fan <int> is.."
+
+
+def test_drift_of_two_tables_and_a_failure_of_the_same_task_are_told_each() -> None:
+    state: dict[str, Entry] = {}
+    told = []
+    for each in (DRIFT, replace(DRIFT, table="event"), replace(DRIFT, kind="failed", table=""), DRIFT):
+        state, notice = fold(state, each, NOON, HOUR)
+        told.append(notice is not None)
+
+    assert told == [True, True, True, False]
+
+
 @given(
     error=st.text(max_size=200),
     more=st.integers(0, 10_000),

@@ -11,7 +11,9 @@ from bson import Decimal128
 from tests.quality_batches import START, WINDOW, batch
 from wattline.quality.gate import check
 from wattline.quality.quarantine import quarantine_documents
-from wattline.solar.checks import MIGRATION_READINGS, READINGS
+from wattline.quality.suite import Suite, required
+from wattline.solar.checks import READINGS
+from wattline.solar.tables import READING
 from wattline.window import Window
 
 
@@ -58,8 +60,9 @@ def test_the_same_rows_in_any_order_give_the_same_bytes() -> None:
 
 
 def test_rows_that_share_a_broken_key_are_all_kept() -> None:
-    frame = batch(MIGRATION_READINGS, [{"mcno": None, "invno": 4, "ackw": power} for power in (3.0, 1.0, 2.0)])
-    built = quarantine_documents(check(MIGRATION_READINGS, frame, 1.0), "migration_inverter_m10", WINDOW)
+    keys = Suite("keys", READING, required(READING, READING.key, "correct it"))
+    frame = batch(keys, [{"mcno": None, "invno": 4, "ackw": power} for power in (3.0, 1.0, 2.0)])
+    built = quarantine_documents(check(keys, frame, 1.0), "migration_inverter_m10", WINDOW)
     assert [(each["row"]["ackw"], each["_id"].get("copy")) for each in built] == [(1.0, None), (2.0, 1), (3.0, 2)]
     assert len({bson.encode(each["_id"]) for each in built}) == 3
 

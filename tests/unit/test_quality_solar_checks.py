@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.migration_plans import plan_of
 from tests.quality_batches import START, batch
+from wattline.migrate.suite import suite_of
 from wattline.quality.gate import check
 from wattline.quality.suite import Suite
-from wattline.solar.checks import MIGRATION_INVERTERS, MIGRATION_READINGS, READINGS
+from wattline.solar.checks import READINGS
+from wattline.solar.migrations import entry
 
 Row = dict[str, Any]
 
@@ -70,7 +73,6 @@ BROKEN_KEYS: list[tuple[Row, str]] = [
     ({"mcno": 0}, "mcno is below 1"),
     ({"mcno": -3}, "mcno is below 1"),
     ({"invno": 0}, "invno is below 1"),
-    ({"at": FIRST - MICRO}, "at is before 2000-01-01"),
 ]
 NONSENSE_THAT_TRAVELS: list[Row] = [
     {"ackw": -9999.0, "dckw": 1e9, "daykw": Decimal(-1), "totkw": Decimal(-1), "status": -7},
@@ -79,19 +81,36 @@ NONSENSE_THAT_TRAVELS: list[Row] = [
     {"at": START + timedelta(days=2)},
 ]
 
+LOG, REGISTER = (suite_of(plan_of(entry(name))) for name in ("inverterlog", "inverter"))
+
+
+def zero(name: str) -> tuple[Row, str]:
+    return {"fault": f"{name}: is a zero date"}, f"{name} is a zero date"
+
+
 SUITES = [
     (READINGS, NONSENSE, SENSE),
     (
-        MIGRATION_READINGS,
-        [*BROKEN_KEYS, ({"at": None}, "at is missing"), ({"received_at": None}, "received_at is missing")],
+        LOG,
+        [
+            *BROKEN_KEYS,
+            ({"at": FIRST - MICRO}, "at is before 2000-01-01"),
+            ({"at": None}, "at is missing"),
+            ({"received_at": None}, "received_at is missing"),
+            zero("at"),
+            zero("received_at"),
+            ({"copies": 2}, "several rows have the key mcno, invno, at"),
+        ],
         NONSENSE_THAT_TRAVELS,
     ),
     (
-        MIGRATION_INVERTERS,
+        REGISTER,
         [
             *BROKEN_KEYS,
             ({"installed_at": None}, "installed_at is missing"),
             ({"updated_at": None}, "updated_at is missing"),
+            *map(zero, ("installed_at", "removed_at", "at", "updated_at")),
+            ({"copies": 2}, "several rows have the key mcno, invno"),
         ],
         [*NONSENSE_THAT_TRAVELS, {"at": None, "capacity_kw": None, "serial_no": None}],
     ),

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import bson
 import polars as pl
 import polars.selectors as cs
-from bson import Decimal128
 from pymongo import ReplaceOne, UpdateMany
 from pymongo.database import Database
 
 from wattline.quality.result import GateResult
-from wattline.storage.documents import documents, translated
+from wattline.storage.documents import bson_value, documents, translated
 from wattline.window import Window
 
 Document = dict[str, Any]
@@ -47,7 +45,7 @@ def quarantine_documents(result: GateResult, pipeline: str, window: Window) -> l
     built = []
     for row in bad.iter_rows(named=True):
         copy, reasons = row.pop(_COPY), row.pop("reasons")
-        values = {name: Decimal128(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+        values = {name: bson_value(value) for name, value in row.items()}
         identity = {"table": table.name, "key": {name: values[name] for name in key}}
         built.append(
             {
@@ -123,7 +121,9 @@ def _maybe_resolved(result: GateResult, pipeline: str, window: Window) -> Docume
     if result.good.height:
         keys = _as_stored(result.good.select(table.key))
         low, high = keys.min().row(0, named=True), keys.max().row(0, named=True)
-        ways.append({f"_id.key.{name}": {"$gte": low[name], "$lte": high[name]} for name in table.key})
+        ways.append(
+            {f"_id.key.{name}": {"$gte": bson_value(low[name]), "$lte": bson_value(high[name])} for name in table.key}
+        )
     return {"table": table.name, "pipeline": pipeline, "status": "open", "$or": ways}
 
 
@@ -132,9 +132,12 @@ def _resolved(
 ) -> list[Document]:
     """The `_id`s among open documents that are good by now, or gone from the window that rejected them."""
     table = result.suite.table
-    schema = {name: table.schema[name] for name in table.key}
-    keys = pl.DataFrame([document["_id"]["key"] for document in candidates], schema=schema).with_row_index("place")
-    good = keys.join(_as_stored(result.good.select(table.key)), on=table.key, how="semi")
+    # A day is stored as its text.
+    schema = {name: pl.String() if table.schema[name] == pl.Date() else table.schema[name] for name in table.key}
+    found = pl.DataFrame([document["_id"]["key"] for document in candidates], schema=schema)
+    keys = found.with_row_index("place")
+    passed = _as_stored(result.good.select(table.key)).with_columns(cs.date().dt.to_string())
+    good = keys.join(passed, on=table.key, how="semi")
     known_good = set(good["place"])
     bounds = _bounds(window)
     return [

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
+from bson import Decimal128
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from pymongo import IndexModel
@@ -29,6 +32,7 @@ from wattline.errors import TerminalError, TransientError
 Document = dict[str, Any]
 
 _EXISTS = 48
+_BEYOND_LONG = 2**63
 _TRANSIENT_LABELS = ("RetryableWriteError", "TransientTransactionError")
 _TRANSIENT_CODES = frozenset({24, 50, 64, 91, 112, 189, 246, 262, 10107, 11600, 11602, 13435, 13436})
 """Locks, time limits, write conflicts, and a server that is stepping down or shutting down."""
@@ -62,6 +66,7 @@ DOCUMENTS: Mapping[str, Collected] = {
         {"run": ("string",), "step": ("string",), "error": ("string",), "at": ("date",)}, (("at",),)
     ),
     "migration_state": Collected({"table": ("string",)}, (("table", "start"),)),
+    "migration_check": Collected({"table": ("string",), "at": ("date",)}, (("table", "at"),)),
     "oncall_notice": Collected(indexes=(("at",),)),
     "sms_log": Collected(indexes=(("at",),)),
 }
@@ -91,6 +96,15 @@ def put(collection: Collection[Document], document: Document) -> None:
     """
     with translated():
         collection.replace_one({"_id": document["_id"]}, document, upsert=True)
+
+
+def bson_value(value: Any) -> Any:
+    """A Python value as BSON takes it: decimals and integers beyond 64 bits as Decimal128, a day as its text."""
+    if isinstance(value, Decimal) or (isinstance(value, int) and value >= _BEYOND_LONG):
+        return Decimal128(str(value))
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    return value
 
 
 def create_collection(

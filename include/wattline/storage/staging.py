@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import contextmanager
 from hashlib import sha256
@@ -14,7 +15,9 @@ import polars as pl
 from wattline.errors import TerminalError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from typing_extensions import Buffer
 
 _READABLE_CHARACTERS = 80
 
@@ -37,16 +40,9 @@ class Staging:
             TerminalError: the name is more than letters, digits, `_` and `-`.
             TransientError: the folder cannot be written.
         """
-        target = self._file(name)
         content = BytesIO()
-        frame.write_parquet(content)
-        with _folder_errors():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            part = self._folder / f"{name}.{uuid4().hex}.part"
-            with part.open("wb") as file:
-                file.write(content.getbuffer())
-            part.replace(target)
-        return str(target)
+        frame.write_parquet(content, compression="lz4")
+        return self._put(self._file(name), content.getbuffer())
 
     def read(self, name: str) -> pl.DataFrame:
         """The frame staged as `name`.
@@ -63,6 +59,28 @@ class Staging:
                 raise TerminalError(f"no frame {name!r} is staged; clear the task that stages it") from None
         return pl.read_parquet(content)
 
+    def write_note(self, name: str, note: Mapping[str, Any]) -> None:
+        """Keep a few JSON values beside the frames, in place of any earlier ones of that name; whole or not at all.
+
+        Raises:
+            TerminalError: the name is more than letters, digits, `_` and `-`.
+            TransientError: the folder cannot be written.
+        """
+        self._put(self._file(name, "json"), json.dumps(note).encode())
+
+    def read_note(self, name: str) -> dict[str, Any]:
+        """The note kept as `name`; empty where there is none.
+
+        Raises:
+            TransientError: the folder cannot be read.
+        """
+        with _folder_errors():
+            try:
+                note: dict[str, Any] = json.loads(self._file(name, "json").read_text())
+            except FileNotFoundError:
+                return {}
+        return note
+
     def clear(self) -> None:
         """Remove every frame of the run, and what killed writers left.
 
@@ -76,10 +94,19 @@ class Staging:
                 file.unlink()
             self._folder.rmdir()
 
-    def _file(self, name: str) -> Any:
+    def _put(self, target: Any, content: Buffer) -> str:
+        with _folder_errors():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part = self._folder / f"{target.name}.{uuid4().hex}.part"
+            with part.open("wb") as file:
+                file.write(content)
+            part.replace(target)
+        return str(target)
+
+    def _file(self, name: str, kind: str = "parquet") -> Any:
         if not re.fullmatch(r"[\w-]+", name, re.ASCII):
             raise TerminalError(f"{name!r} is no name of a frame; use letters, digits, _ and -")
-        return self._folder / f"{name}.parquet"
+        return self._folder / f"{name}.{kind}"
 
 
 def _folder_name(run_key: str) -> str:

@@ -55,20 +55,27 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class WriteResult:
-    """Row counts of one upsert; `unchanged` rows were there with the same values."""
+    """Row counts of one upsert.
+
+    `unchanged` rows were there with the same values; `kept` ones were there with others that a guard protects.
+    """
 
     inserted: int
     updated: int
     unchanged: int
+    kept: int = 0
 
     @property
     def rows(self) -> int:
         """Every row that was handed in."""
-        return self.inserted + self.updated + self.unchanged
+        return self.inserted + self.updated + self.unchanged + self.kept
 
     def __add__(self, other: WriteResult) -> WriteResult:
         return WriteResult(
-            self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            self.kept + other.kept,
         )
 
 

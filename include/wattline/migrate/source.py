@@ -1,0 +1,354 @@
+"""The source of migrations: what a MySQL table looks like, and its rows in pages that never hold the server long.
+
+A page is one statement: the next rows in the order of an index, after the last row of the page before. The server ends
+a statement that takes longer than the limit; then the page is halved. A page aims at a quarter of the limit, and at a
+few megabytes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any, cast
+
+import MySQLdb
+import polars as pl
+import pyarrow as pa
+import sqlalchemy as sa
+from pyarrow import csv
+
+from wattline.errors import BadInputError, TerminalError, TransientError
+from wattline.migrate.columns import line_sql
+from wattline.migrate.kinds import LONG_TEXTS, SourceColumn, kind_of
+from wattline.migrate.statements import (
+    Index,
+    Position,
+    Range,
+    SourceTable,
+    behind,
+    bounds,
+    hint,
+    order_of,
+    position_sql,
+    where,
+)
+from wattline.storage.mysql import connect
+from wattline.storage.mysql_errors import server_error
+
+Parts = Mapping[str, tuple[str, pa.DataType]]
+
+_SESSION = "SET SESSION time_zone = '+00:00', sql_mode = '', transaction_isolation = 'READ-COMMITTED'"
+_OLD_SESSION = _SESSION.replace("transaction_isolation", "tx_isolation")
+_UNKNOWN_VARIABLE = 1193
+_TOO_LONG = frozenset({1969, 3024})
+"""The server ended a statement at the time limit."""
+_FIRST_PAGE, _SMALLEST_PAGE, _LARGEST_PAGE = 5_000, 50, 50_000
+_KEYS_AT_ONCE = 250
+_LARGEST_LONG_PAGE = 64
+"""Rows a page of a table whose text may be as long as it likes: 64 of the longest that travel fill 256 MiB."""
+_PAGE_BYTES = 16 * 1024 * 1024
+_POSITION = "_position_{}"
+
+
+@dataclass
+class Page:
+    """One statement's rows.
+
+    Attributes:
+        frame: the parts by name, as they were sent.
+        position: where the page ends; the next one goes on behind it.
+        last: whether there is nothing behind it.
+        seconds: how long the statement held the server.
+        size: bytes of the lines.
+    """
+
+    frame: pl.DataFrame
+    position: Position | None
+    last: bool
+    seconds: float
+    size: int
+
+
+@dataclass
+class Effort:
+    """What reading took from the source: statements, the longest of them in seconds, bytes."""
+
+    statements: int = 0
+    longest: float = 0.0
+    size: int = 0
+
+    def add(self, seconds: float, size: int) -> None:
+        """Count one statement."""
+        self.statements += 1
+        self.longest = max(self.longest, seconds)
+        self.size += size
+
+
+class Source:
+    """A session with the source; it reads, and nothing else.
+
+    Args:
+        open_connection: opens a connection of mysqlclient.
+        seconds: no statement holds the server longer.
+        secrets: texts that must not appear in errors.
+    """
+
+    def __init__(self, open_connection: Callable[[], Any], seconds: float = 2.0, secrets: Sequence[str] = ()) -> None:
+        self._open = open_connection
+        self._secrets = secrets
+        self._connection: Any = None
+        self._description: Any = ()
+        self.seconds = seconds
+        self.effort = Effort()
+        self._page_rows: dict[str, int] = {}
+
+    @classmethod
+    def from_url(cls, url: str, seconds: float = 2.0) -> Source:
+        """A session on `mysql://user:password@host:port/database`; it connects when it is first used.
+
+        Raises:
+            TerminalError: the URL cannot be read; the message does not show it.
+        """
+        try:
+            parsed = sa.make_url(url)
+        except (sa.exc.ArgumentError, ValueError):
+            raise TerminalError(
+                "the MySQL URL cannot be read; write mysql://user:password@host:port/database"
+            ) from None
+        return cls(lambda: connect(parsed), seconds, [url, *([str(parsed.password)] if parsed.password else [])])
+
+    def close(self) -> None:
+        """Give the connection back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(MySQLdb.Error):
+                connection.close()
+
+    def now(self) -> datetime:
+        """The source's clock, UTC; change stamps are set by it."""
+        return cast("datetime", self.query("SELECT UTC_TIMESTAMP(6)")[0][0]).replace(tzinfo=UTC)
+
+    def table(self, name: str) -> SourceTable:
+        """What the table looks like now.
+
+        Raises:
+            BadInputError: there is no such table, or the user may not see it.
+        """
+        columns = self.query(
+            "SELECT column_name, column_type, is_nullable, numeric_precision, numeric_scale"
+            " FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = %s"
+            " ORDER BY ordinal_position",
+            (name,),
+        )
+        if not columns:
+            raise BadInputError("there is no such table", field=name, remedy="Correct the entry, or grant SELECT on it")
+        keys = self.query(
+            "SELECT index_name, column_name, non_unique, nullable FROM information_schema.statistics"
+            " WHERE table_schema = DATABASE() AND table_name = %s AND index_type = 'BTREE'"
+            " ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index",
+            (name,),
+        )
+        found = [
+            SourceColumn(column, kind_of(_str(declared)), _str(declared).lower(), nullable == "YES", (p or 0, s or 0))
+            for column, declared, nullable, p, s in columns
+        ]
+        return SourceTable(name, {column.name: column for column in found}, _indexes(keys))
+
+    def query(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one small statement."""
+        with self._cursor() as cursor:
+            started = time.perf_counter()
+            cursor.execute(statement, tuple(arguments))
+            rows = list(cursor.fetchall())
+            self.effort.add(time.perf_counter() - started, 0)
+        return rows
+
+    def estimate(self, table: SourceTable, rows: Range) -> int:
+        """About how many rows a range of an index holds, by the server's own guess; costs no reading."""
+        condition, arguments = bounds(table, rows)
+        statement = f"EXPLAIN SELECT 1 FROM {table.quoted}{hint(table, rows)}{where(condition)}"  # noqa: S608
+        found = self.query(statement, arguments)
+        names = [column[0] for column in self._description]
+        return int(found[0][names.index("rows")] or 0)
+
+    def pages(self, table: SourceTable, rows: Range, parts: Parts, after: Position | None = None) -> Iterator[Page]:
+        """The rows of a range, page by page, from behind `after` on.
+
+        Raises:
+            TransientError: the source is away, or even a small page takes longer than the limit.
+        """
+        while True:
+            page = self._page(table, rows, parts, after)
+            yield page
+            if page.last:
+                return
+            after = page.position
+
+    def matching(self, table: SourceTable, parts: Parts, clause: str, arguments: pl.DataFrame) -> pl.DataFrame:
+        """The rows that fulfil `clause` with the values of one of `arguments`; for a few thousand at the most.
+
+        Args:
+            table: the table.
+            parts: what to send of each row.
+            clause: a condition with a `%s` for each column of `arguments`.
+            arguments: values, in the clause's order.
+        """
+        found = [_parse([], _types(parts))]
+        for chunk in arguments.iter_slices(_KEYS_AT_ONCE):
+            where = " OR ".join([f"({clause})"] * chunk.height)
+            statement = f"SELECT {_sent(parts)} FROM {table.quoted} WHERE {where}"  # noqa: S608
+            rows = self._raw(statement, [value for row in chunk.rows() for value in row])
+            found.append(_parse([_line(row[0], table) for row in rows], _types(parts)))
+        return pl.concat(found)
+
+    def has(self, table: SourceTable, rows: Range) -> bool:
+        """Whether a range of an index holds any row."""
+        condition, arguments = bounds(table, rows)
+        statement = f"SELECT 1 FROM {table.quoted}{hint(table, rows)}{where(condition)} LIMIT 1"  # noqa: S608
+        return bool(self.query(statement, arguments))
+
+    def _page(self, table: SourceTable, rows: Range, parts: Parts, after: Position | None) -> Page:
+        order = order_of(table, rows)
+        texts = (position_sql(table.columns[name]) for name in order)
+        positions = {_POSITION.format(n): (text, pa.large_string()) for n, text in enumerate(texts)}
+        sent = {**positions, **parts}
+        inside, arguments = bounds(table, rows)
+        rest, more = behind(table, order, after)
+        names = ", ".join(table.columns[name].quoted for name in order)
+        condition = where(" AND ".join(filter(None, (inside, rest))))
+        statement = f"SELECT {_sent(sent)} FROM {table.quoted}{hint(table, rows)}{condition} ORDER BY {names} LIMIT %s"  # noqa: S608
+        largest = (
+            _LARGEST_LONG_PAGE if any(each.kind in LONG_TEXTS for each in table.columns.values()) else _LARGEST_PAGE
+        )
+        limit = min(self._page_rows.get(table.name, _FIRST_PAGE), largest)
+        while True:
+            started = time.perf_counter()
+            try:
+                found = self._raw(statement, [*arguments, *more, limit])
+                break
+            except _TooLongError:
+                if limit <= _SMALLEST_PAGE:
+                    raise TransientError(
+                        f"MySQL: {limit} rows of {table.name} take longer than {self.seconds:g} s to read"
+                    ) from None
+                limit = max(limit // 4, _SMALLEST_PAGE)
+                self._page_rows[table.name] = limit
+        seconds = time.perf_counter() - started
+        lines = [_line(row[0], table) for row in found]
+        size = sum(map(len, lines))
+        self._page_rows[table.name] = _next_rows(limit, seconds / (self.seconds / 4), size)
+        frame = _parse(lines, _types(sent))
+        position = cast("Position", frame.select(list(positions)).row(-1)) if frame.height else after
+        return Page(frame.drop(list(positions)), position, frame.height < limit, seconds, size)
+
+    def _raw(self, statement: str, arguments: Sequence[Any]) -> list[tuple[bytes]]:
+        with self._cursor() as cursor:
+            started = time.perf_counter()
+            try:
+                cursor.execute(statement, tuple(arguments))
+            except MySQLdb.Error as error:
+                if error.args[0] in _TOO_LONG:
+                    self.effort.add(time.perf_counter() - started, 0)
+                    raise _TooLongError from None
+                raise
+            rows = cast("list[tuple[bytes]]", cursor.fetchall())
+            self.effort.add(time.perf_counter() - started, sum(len(row[0] or b"") for row in rows))
+        return rows
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        try:
+            cursor = self._living().cursor()
+            yield cursor
+            self._description = cursor.description
+        except _TooLongError:
+            raise
+        except (MySQLdb.Error, OSError) as error:
+            self.close()
+            raise server_error(error, self._secrets) from None
+
+    def _living(self) -> Any:
+        if self._connection is not None:
+            try:
+                self._connection.ping()
+            except MySQLdb.Error:
+                self.close()
+        if self._connection is None:
+            connection = self._open()
+            connection.set_character_set("utf8mb4")
+            connection.autocommit(True)
+            cursor = connection.cursor()
+            _prepare(cursor, self.seconds)
+            self._connection = connection
+        return self._connection
+
+
+class _TooLongError(Exception):
+    """The server ended a statement at the time limit."""
+
+
+def _prepare(cursor: Any, seconds: float) -> None:
+    try:
+        cursor.execute(_SESSION)
+    except MySQLdb.Error as error:
+        if error.args[0] != _UNKNOWN_VARIABLE:
+            raise
+        cursor.execute(_OLD_SESSION)
+    cursor.execute("SELECT VERSION()")
+    mariadb = "mariadb" in _str(cursor.fetchone()[0]).lower()
+    limit = f"max_statement_time = {seconds}" if mariadb else f"max_execution_time = {round(seconds * 1000)}"
+    cursor.execute(f"SET SESSION {limit}")
+
+
+def _indexes(keys: Sequence[tuple[Any, ...]]) -> tuple[Index, ...]:
+    names = list(dict.fromkeys(row[0] for row in keys))
+    found = []
+    for name in names:
+        rows = [row for row in keys if row[0] == name]
+        identifies = not any(int(row[2]) or row[3] == "YES" for row in rows)
+        found.append(Index(name, tuple(row[1] for row in rows), identifies))
+    return tuple(found)
+
+
+def _next_rows(rows: int, share: float, size: int) -> int:
+    """The next page's rows: towards the time and the bytes that a page may take, at most doubled."""
+    factor = min(2.0, 1 / max(share, 0.01), _PAGE_BYTES / max(size, 1))
+    return int(min(max(rows * factor, _SMALLEST_PAGE), _LARGEST_PAGE))
+
+
+def _sent(parts: Parts) -> str:
+    """A row as one line, in bytes, which the driver does not decode."""
+    return f"CAST({line_sql([sql for sql, _ in parts.values()])} AS BINARY)"
+
+
+def _types(parts: Parts) -> dict[str, pa.DataType]:
+    return {name: arrow for name, (_, arrow) in parts.items()}
+
+
+def _line(line: bytes | None, table: SourceTable) -> bytes:
+    if line is None:
+        raise TerminalError(f"MySQL: a row of {table.name} is larger than the server's max_allowed_packet")
+    return line
+
+
+def _parse(lines: Sequence[bytes], types: Mapping[str, pa.DataType]) -> pl.DataFrame:
+    if not lines:
+        return cast("pl.DataFrame", pl.from_arrow(pa.table({name: pa.array([], kind) for name, kind in types.items()})))
+    content = BytesIO(b"\n".join(lines) + b"\n")
+    table = csv.read_csv(
+        content,
+        read_options=csv.ReadOptions(column_names=list(types), use_threads=False, block_size=1 << 26),
+        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert_options=csv.ConvertOptions(
+            column_types=dict(types), null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    )
+    return cast("pl.DataFrame", pl.from_arrow(table))
+
+
+def _str(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
