@@ -24,8 +24,8 @@ from wattline_operators.finish import FinishOperator
 from wattline_operators.migrate import migrate_table
 from wattline_operators.pipeline import pipeline
 
-REGISTERS = ("client_status", "remoteip", "users", "customer", "power_station", "sensor_name", "sensor_type", "zipaddress")
-TABLES = (*REGISTERS, "temperature")
+PLANTS = ("client_status", "remoteip", "users", "customer", "power_station")
+TABLES = (*PLANTS, "sensor_name", "sensor_type", "temperature", "zipaddress")
 
 with pipeline(
     "migration_day_1",

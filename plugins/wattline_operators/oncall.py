@@ -1,8 +1,8 @@
-"""Tell the on-call of failed and late runs: the callbacks that every DAG is wired with.
+"""Tell the on-call of failed and late runs, by the callbacks that every DAG is wired with, and of drift.
 
 `notify_failure` runs in the DAG processor, `late_run` in the triggerer; both are told little by Airflow and find the
-rest through the execution API. What was said last is kept in the Airflow Variable `wattline_oncall`, because MySQL and
-MongoDB may be the very thing that is down.
+rest through the execution API. `tell_drift` is called by a task that goes on. What was said last is kept in the Airflow
+Variable `wattline_oncall`, because MySQL and MongoDB may be the very thing that is down.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -67,6 +68,14 @@ async def late_run(context: Mapping[str, Any]) -> None:
     if run["run_type"] in WATCHED_RUNS and run["state"] != "failed":
         # The triggerer's loop serves every other trigger: mail and SMS wait in a thread of their own.
         await asyncio.to_thread(lambda: _tell([_lateness(run, context["deadline"])]))
+
+
+def tell_drift(context: Context, table: str, lines: Sequence[str]) -> None:
+    """Tell of what a task found in the source that the migration of `table` does not know; folded by table.
+
+    The copy goes on, so nothing is raised: what goes wrong is logged.
+    """
+    _attempt("tell of drift", lambda: _tell([_drift(context, table, lines)]), None)
 
 
 def deadline_alert(after: timedelta) -> DeadlineAlert:
@@ -154,6 +163,15 @@ def _lateness(run: Mapping[str, Any], deadline: Mapping[str, Any]) -> Failure:
     due = f"{run['state']}, was due at {_moment(deadline['deadline_time']):%Y-%m-%d %H:%M} UTC"
     state = f"{due}; at work: {', '.join(busy)}" if busy else due
     return Failure(dag_id, "", run_id, window, 0, state, _run_url(dag_id, run_id), kind="late")
+
+
+def _drift(context: Context, table: str, lines: Sequence[str]) -> Failure:
+    from wattline.alerts.oncall import last_line
+
+    window = _attempt("find the interval", lambda: _window(context), None)
+    told = tuple(last_line(" ".join(line.split())) for line in lines)
+    failure = _failure(context, _name(context["ti"]), window, "; ".join(told))
+    return replace(failure, kind="drift", table=table, lines=told)
 
 
 def _window(context: Context) -> Window:

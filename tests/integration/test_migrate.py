@@ -167,7 +167,7 @@ def test_bad_rows_are_quarantined_and_the_others_arrive(bench: Bench) -> None:
     bench.sql("UPDATE log SET updated_at = '2026-11-01 00:05:00' WHERE unit = 7")
     following = Window(HOUR.end, HOUR.end + timedelta(minutes=10))
     assert bench.migrate(LOG, following, live=True)["inserted"] == 2
-    assert "row" in {each["table"] for each in bench.raw("quarantine") if each["status"] == "resolved"}
+    assert "mysql.row" in {each["table"] for each in bench.raw("quarantine") if each["status"] == "resolved"}
 
 
 def test_too_many_bad_rows_stop_the_slice_before_anything_is_loaded(bench: Bench) -> None:

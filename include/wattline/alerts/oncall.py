@@ -1,4 +1,4 @@
-"""What the on-call is told of failed and late runs, and when: pure functions, nothing is sent here."""
+"""What the on-call is told of failed and late runs and of drift, and when: pure functions, nothing is sent here."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 @dataclass(frozen=True)
 class Failure:
-    """One task that failed, one run that is late, or a trial of the channels.
+    """One task that failed, one run that is late, drift that a task found in a source, or a trial of the channels.
 
     Attributes:
         task_id: the task (with its map index, where it has one); empty where the whole run is meant.
@@ -49,6 +49,8 @@ class Failure:
         attempt: the try that failed, 0 where it is not known.
         error: the last line of its error, without secrets; empty where none was reported.
         log_url: where to read on.
+        table: of drift, the migration whose source has changed.
+        lines: of drift, what has changed, without secrets.
     """
 
     dag_id: str
@@ -58,7 +60,9 @@ class Failure:
     attempt: int
     error: str
     log_url: str
-    kind: Literal["failed", "late", "test"] = "failed"
+    kind: Literal["failed", "late", "drift", "test"] = "failed"
+    table: str = ""
+    lines: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -115,7 +119,7 @@ def last_line(error: str) -> str:
 
 
 def _key(failure: Failure) -> str:
-    return f"{failure.kind} {failure.dag_id} {failure.task_id}".rstrip()
+    return f"{failure.kind} {failure.dag_id} {failure.task_id} {failure.table}".rstrip()
 
 
 def fold(

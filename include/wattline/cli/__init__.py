@@ -21,6 +21,7 @@ COMMANDS = {
     "import-csv": ("wattline.cli.import_csv", "Load a real plant's inverter log (CSV) into MySQL."),
     "check-csv": ("wattline.cli.check_csv", "Compare what the pipelines stored with the imported CSV file."),
     "schema": ("wattline.cli.schema", "Create and upgrade the tables and collections."),
+    "migrate": ("wattline.cli.migrate", "See how the migrations from MySQL stand; verify and repair what they copied."),
     "history": ("wattline.cli.history", "Compute past days again, through Airflow."),
     "oncall": ("wattline.cli.oncall", "Look after the messages to the on-call."),
 }

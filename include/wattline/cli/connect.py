@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from pymongo.database import Database
 
 from wattline.errors import TerminalError
+from wattline.migrate.source import Source
 from wattline.settings import settings
 from wattline.storage import schema
 from wattline.storage.documents import Document
@@ -25,6 +26,19 @@ def gateway_mysql() -> Iterator[MySQLStore]:
     """
     with closing(MySQLStore.from_url(_url("mysql_gateway_url", settings().mysql_gateway_url))) as store:
         yield store
+
+
+@contextmanager
+def migration_source() -> Iterator[Source]:
+    """MySQL `solar` as the user who only reads, for migrations; closed at the end.
+
+    Raises:
+        TerminalError: the setting is missing or cannot be read.
+    """
+    given = settings()
+    url = _url("mysql_source_url", given.mysql_source_url)
+    with closing(Source.from_url(url, given.migrate_query_seconds)) as source:
+        yield source
 
 
 @contextmanager

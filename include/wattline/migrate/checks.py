@@ -119,4 +119,4 @@ def _require_watermark(entry: Entry, table: SourceTable, name: str) -> None:
 
 
 def _refusal(entry: Entry, problem: str, field: str, remedy: str) -> BadInputError:
-    return BadInputError(problem, row=f"entry {entry.name}", field=field, remedy=remedy)
+    return BadInputError(problem, field=f"entry {entry.name}, {field}", remedy=remedy)

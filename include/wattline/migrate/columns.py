@@ -35,8 +35,7 @@ def travel(entry: Entry, column: Column, source: SourceColumn) -> Travel:
     if made is None:
         raise BadInputError(
             f"{source.declared} does not become {column.dtype} exactly",
-            row=f"entry {entry.name}",
-            field=source.name,
+            field=f"entry {entry.name}, {source.name}",
             remedy=f"Give {column.name} a type that holds it, or name the column in `ignored` with the reason",
         )
     return made

@@ -75,21 +75,27 @@ class Entry:
             raise TerminalError(f"entry {self.name}: {self.target.name} is not kept in MongoDB")
         for target in self.renamed:
             self.documents.column(target)
-        if self.changed is not None and not self.unique:
-            raise TerminalError(f"entry {self.name}: doubled keys show only in the whole table: no `changed`")
         if self.changed is not None:
-            if self.changed not in self.sources.values():
-                raise TerminalError(f"entry {self.name}: map the watermark {self.changed}, documents need it")
-            if self.deletions != "keep":
-                raise TerminalError(f"entry {self.name}: only a full reconciliation (no `changed`) notices deletions")
-            if _moves_back(self.time_zone):
-                raise TerminalError(
-                    f"entry {self.name}: clocks in {self.time_zone} go back once a year, and so does the watermark "
-                    f"{self.changed}. Use a TIMESTAMP column, or reconcile the whole table"
-                )
+            self._require_watermark(self.changed)
+        for name in filter(None, (self.stamp, self.measured)):
+            if name not in self.sources.values():
+                raise TerminalError(f"entry {self.name}: map {name}, documents are compared by it")
         overlapping = set(self.ignored) & set(self.sources.values())
         if overlapping:
             raise TerminalError(f"entry {self.name}: {', '.join(sorted(overlapping))} is both mapped and ignored")
+
+    def _require_watermark(self, changed: str) -> None:
+        if not self.unique:
+            raise TerminalError(f"entry {self.name}: doubled keys show only in the whole table: no `changed`")
+        if changed not in self.sources.values():
+            raise TerminalError(f"entry {self.name}: map the watermark {changed}, documents need it")
+        if self.deletions != "keep":
+            raise TerminalError(f"entry {self.name}: only a full reconciliation (no `changed`) notices deletions")
+        if _moves_back(self.time_zone):
+            raise TerminalError(
+                f"entry {self.name}: clocks in {self.time_zone} go back once a year, and so does the watermark "
+                f"{changed}. Use a TIMESTAMP column, or reconcile the whole table"
+            )
 
     @cached_property
     def documents(self) -> Table:
@@ -102,6 +108,11 @@ class Entry:
         """Target column → source column, for every column that comes from the source, in the documents' order."""
         names = (column.name for column in self.documents.columns if column.name != ORIGIN.name)
         return {name: self.renamed.get(name, name) for name in names}
+
+    @property
+    def rejected(self) -> str:
+        """The table's name in quarantine: rows of the source, not documents, which another gate may reject as well."""
+        return f"mysql.{self.name}"
 
     @property
     def written(self) -> str | None:

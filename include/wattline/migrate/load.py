@@ -44,7 +44,7 @@ def load(plan: Plan, store: MongoStore, part: Slice, staging: Staging) -> dict[s
         note = {"rows": 0, "written": asdict(NOTHING), "done": False}
     rows = staging.read(good_name(plan, part))
     entry = plan.entry
-    _prepare(entry, store)
+    prepare(entry, store)
     for chunk in rows.slice(note["rows"]).iter_slices(CHUNK):
         written = WriteResult(**note["written"]) + store.upsert(entry.documents, chunk, guard_of(entry))
         note |= {"rows": note["rows"] + chunk.height, "written": asdict(written)}
@@ -54,8 +54,8 @@ def load(plan: Plan, store: MongoStore, part: Slice, staging: Staging) -> dict[s
     return written_
 
 
-def _prepare(entry: Entry, store: MongoStore) -> None:
-    """A shared collection has the validator of those who share it; the migration adds the index that it looks by."""
+def prepare(entry: Entry, store: MongoStore) -> None:
+    """Make a shared collection as those who share it want it, with the index that the migration looks by."""
     if not entry.shared:
         return
     name, contract = str(entry.target.mongo), entry.target

@@ -88,7 +88,7 @@ def quarantined(database: Database[Document], entry: Entry, keys: pl.DataFrame) 
     for chunk in keys.select(key).iter_slices(CHUNK):
         rows = list(chunk.iter_rows(named=True))
         keyed: list[Document] = [{name: bson_value(value) for name, value in row.items()} for row in rows]
-        wanted = [{"table": entry.target.name, "key": each} for each in keyed]
+        wanted = [{"table": entry.rejected, "key": each} for each in keyed]
         with translated():
             query = {"_id": {"$in": wanted}, "status": "open"}
             open_rows = documents(database, "quarantine").find(query, {"_id": 1})

@@ -6,6 +6,7 @@ that no document can hold, has no place to go.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -60,7 +61,7 @@ def suite_of(plan: Plan) -> Suite:
     )
     return Suite(
         name=f"migration_{plan.entry.name}",
-        table=documents,
+        table=replace(documents, name=plan.entry.rejected),
         context={FAULT: pl.String(), COPIES: pl.Int64()},
         checks=(
             *required(documents, mandatory, _REMEDY),

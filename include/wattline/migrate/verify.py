@@ -22,7 +22,7 @@ import pyarrow as pa
 from wattline.errors import TerminalError
 from wattline.migrate.checks import Plan
 from wattline.migrate.columns import checksum_sql, checksums, line_parts, received
-from wattline.migrate.entry import DELETED_AT
+from wattline.migrate.entry import DELETED_AT, MYSQL, ORIGIN
 from wattline.migrate.load import own
 from wattline.migrate.lookup import CHECKSUM, gone, identities, quarantined, source_rows, stored
 from wattline.migrate.slices import FIRST, Slice
@@ -172,11 +172,13 @@ def _documents(plan: Plan, store: MongoStore, part: Slice) -> pl.DataFrame:
 
 
 def _moved(plan: Plan, source: Source, unlike: pl.DataFrame, part: Slice, read: pl.DataFrame | None) -> pl.DataFrame:
-    """The keys whose rows were written after the slice was read."""
+    """The keys whose rows were written or removed after the slice was read."""
     entry, key = plan.entry, list(plan.entry.target.key)
     now = source_rows(plan, source, unlike).with_columns(cs.datetime().dt.truncate("1ms"))
     stamp = pl.col(entry.written) if entry.written else pl.lit(None)
-    later = now.filter(stamp >= part.settled).select(key)
+    # A row that was there a moment ago, and is gone, has moved on too.
+    lost = unlike.filter(pl.col("kind") != LEFT).join(now, on=key, how="anti", nulls_equal=True).drop_nulls(key)
+    later = pl.concat([now.filter(stamp >= part.settled).select(key), lost.select(key)])
     if read is None:
         return later
     before = read.select(*key, checksums(read, plan.travels).alias("before")).with_columns(
@@ -196,10 +198,9 @@ def _foreign(plan: Plan, store: MongoStore, unlike: pl.DataFrame) -> pl.DataFram
 
 
 def _keys_of(plan: Plan, found: Mapping[bytes, Any], keys: pl.DataFrame) -> pl.DataFrame:
-    """Those of `keys` under which a document that is not deleted was found."""
-    there = [
-        bytes(each.raw) in found and DELETED_AT not in found[bytes(each.raw)] for each in identities(plan.entry, keys)
-    ]
+    """Those of `keys` whose document is not deleted, and not the migration's."""
+    documents = [found.get(bytes(each.raw)) for each in identities(plan.entry, keys)]
+    there = [each is not None and DELETED_AT not in each and each.get(ORIGIN.name) != MYSQL for each in documents]
     return keys.filter(pl.Series(there, dtype=pl.Boolean)).select(plan.entry.target.key)
 
 

@@ -1,0 +1,1 @@
+"""What people and programs read from the platform over HTTP; the web server is somebody else's matter."""
