@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
+# What the benchmark compares with has dependencies that Wattline must not have.
+BENCH_VENV := .venv-bench
 # Which tests, and pytest's other arguments: make test TESTS="tests/unit -k window"
 TESTS ?=
 
@@ -40,9 +42,15 @@ format: setup ## put the code into the house's style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup ## seconds, rows/s and memory of one tick, for growing fleets
+$(BENCH_VENV)/ready: requirements-bench.txt Makefile | $(VENV)/ready
+	$(UV) venv -q --clear --python $(BIN)/python $(BENCH_VENV)
+	VIRTUAL_ENV=$(CURDIR)/$(BENCH_VENV) $(UV) pip install -q -r requirements-bench.txt
+	touch $@
+
+bench: setup $(BENCH_VENV)/ready ## seconds, rows/s and memory of one tick, for growing fleets
 	$(BIN)/python -m tests.bench
 
 requirements: setup ## pin requirements*.txt anew from requirements*.in
 	$(UV) pip compile -q --universal --python-version 3.11 --no-header requirements.in -o requirements.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --no-header requirements-dev.in -o requirements-dev.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --no-header requirements-bench.in -o requirements-bench.txt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import polars as pl
 
@@ -24,20 +25,20 @@ _DECLARED: dict[pl.DataType, str] = {
 }
 
 
-def source_column(name: str, declared: str) -> SourceColumn:
+def source_column(name: str, declared: str, *, nullable: bool = False) -> SourceColumn:
     """A column of a declared type."""
     kind = kind_of(declared)
     digits = re.search(r"\((\d+),(\d+)\)", declared)
-    return SourceColumn(name, kind, declared, False, (int(digits[1]), int(digits[2])) if digits else (0, 0))
+    return SourceColumn(name, kind, declared, nullable, (int(digits[1]), int(digits[2])) if digits else (0, 0))
 
 
-def plan_of(entry: Entry, **declared: str) -> Plan:
+def plan_of(entry: Entry, nullable: Collection[str] = (), **declared: str) -> Plan:
     """A plan for a table whose columns are declared as the contract suggests, or as `declared` says."""
     columns = {}
     for target, name in entry.sources.items():
         dtype = entry.documents.column(target).dtype
         usual = f"decimal({dtype.precision},{dtype.scale})" if isinstance(dtype, pl.Decimal) else _DECLARED[dtype]
-        columns[name] = source_column(name, declared.get(name, usual))
+        columns[name] = source_column(name, declared.get(name, usual), nullable=name in nullable)
     key = Index("PRIMARY", tuple(entry.sources[name] for name in entry.target.key), True)
     travels = tuple(
         travel(entry, entry.documents.column(target), columns[name]) for target, name in entry.sources.items()

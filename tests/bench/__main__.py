@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local.servers import HOST, OWNER, MariaDB, MongoDB, free_port
+from tests.bench.migrate_bench import bench as migration
 from tests.bench.step import MIGRATION, STEPS
 from tests.servers import RunningServer
 from wattline.solar.tables import CUSTOMER, INVERTER, READING, TICK
@@ -156,6 +157,7 @@ def main() -> None:
         finally:
             mariadb.kill()
             mongo.kill()
+    migration(console)
     console.print(f"All DAG files parse in {parse_seconds():.2f} s. Measured in {time.monotonic() - started:.0f} s.")
 
 

@@ -140,21 +140,23 @@ def test_where_a_register_is_kept_small_what_is_gone_is_removed(bench: Bench) ->
 
 
 def test_a_document_that_missed_a_change_of_its_row_gets_it(bench: Bench) -> None:
-    """The row is now in a later slice than its document: left over in one, missing in the other."""
+    """The row is now in a later slice than its document: the later one finds it missing, the earlier one nothing."""
     fill(bench, 40)
     bench.migrate(LOG, HOUR)
     bench.sql(
         "UPDATE log SET power = 5, updated_at = '2026-10-31 23:40:00' WHERE unit = 1 AND `at` = '2026-10-31 23:00'"
     )
-    early = Window(START, START + timedelta(minutes=30))
+    middle = START + timedelta(minutes=30)
     with bench.open() as (source, store):
         plan = examine(LOG, source)
-        part = next(each for each in scope(plan, source, None, early) if each.by == "measured")
-        changed = replace(part, by="changed", without=None)
-        found = check_slice(plan, source, store, changed).differences
-        assert found["kind"].to_list() == ["left over"]
+        part = next(each for each in scope(plan, source, None, HOUR) if each.by == "measured")
+        early = replace(part, by="changed", without=None, end=middle)
+        late = replace(part, by="changed", without=None, start=middle)
+        assert check_slice(plan, source, store, early).agrees
+        found = check_slice(plan, source, store, late).differences
+        assert found["kind"].to_list() == ["missing"]
         counts = module.repair(plan, source, store, found)
-        assert check_slice(plan, source, store, changed).agrees
+        assert check_slice(plan, source, store, late).agrees
     assert counts == {"mended": 1, "removed": 0, "unmended": 0}
     assert _differences(bench, LOG, HOUR) == []
 

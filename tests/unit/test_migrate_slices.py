@@ -33,7 +33,7 @@ class Clocked:
     def now(self) -> datetime:
         return self.clock
 
-    def estimate(self, table: Any, rows: Range) -> int:
+    def size(self, table: Any, rows: Range) -> int:
         return max(sum(self._inside(moment, rows) for moment in self.times), 1)
 
     def has(self, table: Any, rows: Range) -> bool:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from bson.raw_bson import RawBSONDocument
 
 from wattline.migrate.checks import Plan
 from wattline.migrate.entry import DELETED_AT, MYSQL, ORIGIN, Entry
@@ -22,7 +21,7 @@ from wattline.migrate.source import Source
 from wattline.storage.bson_frames import validator
 from wattline.storage.documents import DOCUMENTS, Document, create_collection, documents, translated
 from wattline.storage.mongo import MongoStore
-from wattline.storage.mongo_write import CHUNK, NOTHING
+from wattline.storage.mongo_write import CHUNK, NOTHING, Guard
 from wattline.storage.staging import Staging
 from wattline.storage.store import WriteResult
 
@@ -115,14 +114,17 @@ def discard(entry: Entry, store: MongoStore, keys: pl.DataFrame, noticed: dateti
     return changed
 
 
-def guard_of(entry: Entry) -> Any:
+def guard_of(entry: Entry) -> Guard | None:
     """Which stored documents a row may replace: those that are not newer, and of a shared collection only its own."""
     written = entry.written if entry.changed else None
     if written is None and not entry.shared:
         return None
 
-    def guard(document: RawBSONDocument) -> Document:
-        newer: Document = {written: {"$lte": document[written]}} if written else {}
-        return newer | ({ORIGIN.name: MYSQL} if entry.shared else {})
+    def guard(rows: pl.DataFrame, documents: Sequence[bytes]) -> list[Document]:
+        mine: Document = {ORIGIN.name: MYSQL} if entry.shared else {}
+        if written is None:
+            return [mine] * rows.height
+        # BSON takes a naive time as UTC, and faster.
+        return [{written: {"$lte": at}} | mine for at in rows[written].dt.replace_time_zone(None).to_list()]
 
     return guard

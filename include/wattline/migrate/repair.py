@@ -6,12 +6,10 @@ is replaced only while it is the one that was seen. A run that writes meanwhile 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 import polars.selectors as cs
-from bson.raw_bson import RawBSONDocument
 
 from wattline.migrate.checks import Plan
 from wattline.migrate.entry import MYSQL, ORIGIN, Entry
@@ -24,6 +22,7 @@ from wattline.quality.gate import check
 from wattline.storage.bson_frames import id_of
 from wattline.storage.documents import Document
 from wattline.storage.mongo import MongoStore
+from wattline.storage.mongo_write import Guard
 
 _NEVER: Document = {"$nor": [{}]}
 """A filter that no document fulfils."""
@@ -84,11 +83,13 @@ def _good(plan: Plan, rows: pl.DataFrame) -> pl.DataFrame:
     return judged.select(plan.entry.documents.schema.names())
 
 
-def _guard(entry: Entry, before: Mapping[bytes, Document]) -> Any:
+def _guard(entry: Entry, before: Mapping[bytes, Document]) -> Guard:
     """Which stored documents may be replaced: those that were seen, in the version that was seen."""
 
-    def guard(document: RawBSONDocument) -> Document:
-        seen = before.get(id_of(bytes(document.raw)))
+    def guard(rows: pl.DataFrame, documents: Sequence[bytes]) -> list[Document]:
+        return [condition(before.get(id_of(each))) for each in documents]
+
+    def condition(seen: Document | None) -> Document:
         if seen is None:
             return _NEVER
         version = {entry.written: seen.get(entry.written)} if entry.written else {}

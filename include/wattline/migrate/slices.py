@@ -15,9 +15,8 @@ from wattline.migrate.source import Source
 from wattline.migrate.statements import Range, bound
 from wattline.window import Window
 
-SLICE_ROWS = 100_000
-"""About how many rows a slice has, by the server's guess, which may be half of the truth: a gate, a load and a
-verification hold them in memory."""
+SLICE_ROWS = 50_000
+"""About how many rows a slice has at the most: a gate, a load and a verification hold them in memory."""
 MAX_SLICES = 500
 """Airflow maps a task at most 1,024 times."""
 FIRST, LAST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
@@ -122,7 +121,7 @@ def _cut(plan: Plan, source: Source, whole: Slice) -> list[Slice]:
     """A slice in parts of about SLICE_ROWS rows; none where it is empty."""
 
     def rows(low: datetime, high: datetime) -> int:
-        return source.estimate(plan.table, replace(whole, start=low, end=high, without=None).range(plan.entry))
+        return source.size(plan.table, replace(whole, start=low, end=high, without=None).range(plan.entry))
 
     if not source.has(plan.table, whole.range(plan.entry)):
         return []

@@ -26,8 +26,10 @@ _REMEDY = "Correct the row in MySQL; the next run copies it"
 
 def suite_of(plan: Plan) -> Suite:
     """The suite of one entry; a batch has the documents' columns, `fault` and `copies`."""
-    documents = plan.entry.documents
-    mandatory = [one.column.name for one in plan.travels if not one.column.nullable]
+    entry, documents = plan.entry, plan.entry.documents
+    # A column that is NOT NULL in the source is null in a row only with a fault, and that has a check of its own.
+    nullable = {name for name, source in entry.sources.items() if plan.table.columns[source].nullable}
+    mandatory = [column.name for column in documents.columns if column.name in nullable and not column.nullable]
     faults = tuple(
         Check(
             "ExpectColumnValuesToNotBeInSet",
@@ -60,8 +62,8 @@ def suite_of(plan: Plan) -> Suite:
         COPIES,
     )
     return Suite(
-        name=f"migration_{plan.entry.name}",
-        table=replace(documents, name=plan.entry.rejected),
+        name=f"migration_{entry.name}",
+        table=replace(documents, name=entry.rejected),
         context={FAULT: pl.String(), COPIES: pl.Int64()},
         checks=(
             *required(documents, mandatory, _REMEDY),

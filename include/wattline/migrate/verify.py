@@ -178,7 +178,9 @@ def _moved(plan: Plan, source: Source, unlike: pl.DataFrame, part: Slice, read: 
     stamp = pl.col(entry.written) if entry.written else pl.lit(None)
     # A row that was there a moment ago, and is gone, has moved on too.
     lost = unlike.filter(pl.col("kind") != LEFT).join(now, on=key, how="anti", nulls_equal=True).drop_nulls(key)
-    later = pl.concat([now.filter(stamp >= part.settled).select(key), lost.select(key)])
+    # Written behind the slice's end, it belongs to another slice of the run, or to the next run.
+    behind = min(part.end, part.settled) if part.by == "changed" else part.settled
+    later = pl.concat([now.filter(stamp >= behind).select(key), lost.select(key)])
     if read is None:
         return later
     before = read.select(*key, checksums(read, plan.travels).alias("before")).with_columns(

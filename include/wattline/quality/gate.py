@@ -13,7 +13,7 @@ import polars.selectors as cs
 
 from wattline.errors import TerminalError
 from wattline.quality.result import CheckStatistic, GateResult, import_great_expectations
-from wattline.quality.suite import Suite
+from wattline.quality.suite import Suite, as_it_is
 
 __all__ = ["CheckStatistic", "GateResult", "check"]
 
@@ -37,19 +37,30 @@ def check(suite: Suite, frame: pl.DataFrame, max_bad_share: float) -> GateResult
     suite.require(frame)
     validation = _validate(suite, frame)
     faults = _faults(suite, validation)
-    bad = frame.with_row_index(_ROW).join(faults, on=_ROW, how="inner", maintain_order="left").drop(_ROW)
-    good = frame.with_row_index(_ROW).join(faults, on=_ROW, how="anti", maintain_order="left").drop(_ROW)
+    if faults.is_empty():
+        # The usual case needs no copy of the batch.
+        good, bad = frame, frame.clear().with_columns(pl.lit(None, faults.schema[_REASONS]).alias(_REASONS))
+    else:
+        good, bad = _parted(frame, faults)
     counted = frame if suite.counted is None else frame.filter(suite.counted)
+    bad = bad if suite.counted is None else bad.filter(suite.counted)
     return GateResult(
         suite=suite,
         rows=counted.height,
         good=good,
-        bad=bad if suite.counted is None else bad.filter(suite.counted),
+        bad=bad,
         statistics=_statistics(suite, validation),
         max_bad_share=max_bad_share,
         validation=_plain(validation),
         _rendered_from=validation,
     )
+
+
+def _parted(frame: pl.DataFrame, faults: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The good rows, and the bad ones with their reasons."""
+    rows = frame.with_row_index(_ROW)
+    bad = rows.join(faults, on=_ROW, how="inner", maintain_order="left").drop(_ROW)
+    return rows.join(faults, on=_ROW, how="anti", maintain_order="left").drop(_ROW), bad
 
 
 def _plain(validation: Any) -> dict[str, Any]:
@@ -72,8 +83,10 @@ def _validate(suite: Suite, frame: pl.DataFrame) -> Any:
     gx = import_great_expectations()
     from great_expectations.data_context.types import base
 
-    prepared = suite.prepare(frame.with_columns(cs.decimal().cast(pl.Float64)))
-    tested = prepared.select(sorted({item.tested for item in suite.checks})).to_pandas()
+    wanted = sorted({item.tested for item in suite.checks})
+    # A suite that prepares nothing needs only the columns that it looks at.
+    seen = frame if suite.prepare is not as_it_is else frame.select(wanted)
+    tested = suite.prepare(seen.with_columns(cs.decimal().cast(pl.Float64))).select(wanted).to_pandas()
     quiet = base.DataContextConfig(
         store_backend_defaults=base.InMemoryStoreBackendDefaults(),
         progress_bars=base.ProgressBarsConfig(globally=False),

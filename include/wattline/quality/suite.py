@@ -13,7 +13,8 @@ from wattline.errors import TerminalError
 from wattline.storage.contract import Table
 
 
-def _as_it_is(frame: pl.DataFrame) -> pl.DataFrame:
+def as_it_is(frame: pl.DataFrame) -> pl.DataFrame:
+    """The batch without helper columns."""
     return frame
 
 
@@ -66,7 +67,7 @@ class Suite:
     checks: tuple[Check, ...]
     context: Mapping[str, pl.DataType] = dataclasses.field(default_factory=dict)
     counted: str | None = None
-    prepare: Callable[[pl.DataFrame], pl.DataFrame] = _as_it_is
+    prepare: Callable[[pl.DataFrame], pl.DataFrame] = as_it_is
 
     def __post_init__(self) -> None:
         unknown = sorted({check.field for check in self.checks} - set(self.schema))

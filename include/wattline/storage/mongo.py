@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import cast
 
 import polars as pl
@@ -125,8 +126,10 @@ class MongoStore:
         for name, part in self.by_collection(table, rows):
             self._ensure(table, name)
             for chunk in part.iter_slices(CHUNK):
+                documents = encode(table, chunk)
+                conditions = partial(guard, chunk, documents) if guard else None
                 with translated():
-                    total += write(self._database[name], encode(table, chunk), guard)
+                    total += write(self._database[name], documents, conditions)
         return total
 
     @property
