@@ -7,11 +7,21 @@ from decimal import Decimal
 
 import polars as pl
 
+from tests.e2e.conftest import Platform
 from wattline.solar.tables import CUSTOMER, INVERTER, READING
 from wattline.storage.contract import ENERGY, UTC_TIME
 from wattline.storage.mysql import MySQLStore
+from wattline.window import Window
 
+DAYS = Window(datetime.fromisoformat("2026-09-29T15:00+00:00"), datetime.fromisoformat("2026-10-01T15:00+00:00"))
+"""Two days of the one simulated world that all end-to-end tests share: its plants have the numbers of any other."""
 INSTALLED = datetime.fromisoformat("2025-01-01T00:00+00:00")
+
+
+def simulate(platform: Platform) -> None:
+    """Fill MySQL with the simulated world; again and again the same."""
+    bounds = ("--from", DAYS.start.isoformat(), "--to", DAYS.end.isoformat())
+    platform.wattline("simulate", "--plants", "3", "--seed", "5", *bounds)
 
 
 def register(mysql: MySQLStore, mcno: int, inverters: int, removed_at: datetime | None = None) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from tests.e2e.conftest import Platform, until, utc
-from tests.e2e.fleet import readings, register, send
+from tests.e2e.fleet import DAYS, readings, register, send, simulate
 from tests.memory_store import MemoryStore
 from wattline.quality.gate import check
 from wattline.solar import collect, process
@@ -20,7 +20,6 @@ from wattline.solar.tables import CUSTOMER, DAY_GENERATION, DAY_TOTAL_GENERATION
 from wattline.storage.store import Condition, between
 from wattline.window import Window
 
-DAYS = Window(utc("2026-09-29T15:00"), utc("2026-10-01T15:00"))
 HOUR = Window(utc("2026-09-30T02:00"), utc("2026-09-30T03:00"))
 BACKFILLED = Window(utc("2026-08-10T02:00"), utc("2026-08-10T03:00"))
 PLANT = 8101
@@ -69,7 +68,7 @@ def _computed_at_once(platform: Platform, window: Window, mcno: int | None = Non
 
 @pytest.fixture(scope="module")
 def two_days(platform: Platform) -> Platform:
-    platform.wattline("simulate", "--plants", "3", "--seed", "5", *_window_arguments(DAYS))
+    simulate(platform)
     platform.wattline("history", *PIPELINES, *_window_arguments(DAYS), "--chunk", "1d")
     return platform
 
