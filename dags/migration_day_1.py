@@ -32,6 +32,7 @@ with pipeline(
     doc=__doc__,
     cron="0 0 * * *",
     tags=["solar", "migration", "mysql", "mongo"],
+    in_order=True,
     late_after=timedelta(hours=1),
     step=timedelta(days=1),
 ):

@@ -30,6 +30,7 @@ with pipeline(
     doc=__doc__,
     cron="*/10 * * * *",
     tags=["solar", "migration", "mysql", "mongo"],
+    in_order=True,
     late_after=timedelta(minutes=20),
 ):
     finish = FinishOperator(task_id="finish", covers=["reading"], outlets=[Asset("x-wattline://solar/reading")])

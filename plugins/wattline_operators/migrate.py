@@ -172,7 +172,7 @@ class SliceGateOperator(MigrationOperator):
         part, staging = self.slice, self.staging(context)
         with self.source() as source:
             plan = self.examined(source)
-        result = judge(plan, part, staging, settings().max_bad_share)
+            result = judge(plan, source, part, staging, settings().max_bad_share)
         page = keep_verdict(context, self.mongo_conn_id, result, part.window)
         pass_on(plan, part, staging, result)
         return {"good": result.good.height, "quarantined": result.bad.height, "page": page}

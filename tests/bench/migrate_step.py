@@ -73,7 +73,7 @@ def _steps(
     """The steps of one slice; each returns how many rows it handled."""
 
     def gate() -> int:
-        result = judge(plan, part, staging, 0.05)
+        result = judge(plan, source, part, staging, 0.05)
         write_quarantine(store.database, result, "bench", part.window)
         pass_on(plan, part, staging, result)
         return int(result.rows)

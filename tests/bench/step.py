@@ -68,7 +68,7 @@ class Job:
                 case "extract":
                     rows += extract(plan, self.source, part, self.staging)["rows"]
                 case "gate":
-                    result = judge(plan, part, self.staging, 0.05)
+                    result = judge(plan, self.source, part, self.staging, 0.05)
                     write_quarantine(self.database, result, "bench", part.window)
                     result.html()
                     pass_on(plan, part, self.staging, result)

@@ -192,12 +192,41 @@ def test_bad_rows_are_quarantined_and_the_others_arrive(bench: Bench) -> None:
 
 
 def test_too_many_bad_rows_stop_the_slice_before_anything_is_loaded(bench: Bench) -> None:
-    fill(bench, 8)
-    bench.sql("INSERT INTO log VALUES (0, '2026-10-31 23:10:00', 1, 1, 'no unit', '2026-10-31 23:11:00')")
-    with pytest.raises(BatchRejectedError, match="1 of 9 rows"):
+    fill(bench, 28)
+    bench.sql("INSERT INTO log SELECT 0, `at` + INTERVAL unit HOUR, 1, 1, 'no unit', updated_at FROM log LIMIT 21")
+    with pytest.raises(BatchRejectedError, match="21 of 49 rows"):
         bench.migrate(LOG, HOUR, live=True, share=0.1)
     assert bench.documents(LOG).is_empty()
     assert "watermark" not in _state(bench)
+
+
+def test_a_few_bad_rows_stop_no_tail(bench: Bench) -> None:
+    """In a quiet log one bad row is a large share; one whose watermark is a zero date is tried again by every run."""
+    fill(bench, 8)
+    bench.migrate(LOG, HOUR, live=True)
+    bench.sql(
+        "INSERT INTO log VALUES (0, '2026-10-31 23:10:00', 1, 1, 'no unit', '2026-11-01 00:05:00')",
+        "INSERT INTO log VALUES (7, '2026-10-31 23:10:00', 1, 1, 'no stamp', '0000-00-00')",
+    )
+    for start in (HOUR.end, HOUR.end + timedelta(hours=1)):
+        counts = bench.migrate(LOG, Window(start, start + timedelta(minutes=10)), live=True, share=0.05)
+        assert counts["quarantined"] == (2 if start == HOUR.end else 1)
+    assert _state(bench)["watermark"] == HOUR.end + timedelta(minutes=70)
+
+
+def test_rows_that_are_one_key_only_in_mongodb_are_told_wherever_they_are(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "SLICE_ROWS", 700)
+    fill(bench, 4_000)
+    for part, minute in (("0001", 2), ("0009", 14)):
+        bench.sql(
+            f"INSERT INTO log VALUES (9, '2026-10-31 23:10:00.{part}', 1, 1, 'twice', '2026-10-31 23:{minute}:00')"
+        )
+    # Not one of the two takes the other's place, whichever slice it is in.
+    assert bench.migrate(LOG, HOUR, live=True) == {"rows": 4_002, "inserted": 4_000, "quarantined": 2}
+    assert {each["row"]["note"] for each in bench.raw("quarantine")} == {"twice"}
+    _verify_only(bench)
 
 
 def test_a_page_that_holds_the_source_too_long_is_made_smaller(bench: Bench) -> None:

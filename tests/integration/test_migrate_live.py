@@ -23,7 +23,7 @@ from wattline.window import Window
 
 pytestmark = pytest.mark.integration
 
-LONG = os.environ.get("WATTLINE_LONG_TESTS") == "1"
+LONG = os.environ.get("LONG_TESTS") == "1"
 """The full size: transactions of 60 s, 2,000,000 rows; some twenty minutes."""
 ROWS = 2_000_000 if LONG else 40_000
 KILLS = 10

@@ -15,7 +15,7 @@ from wattline.migrate.source import Source
 from wattline.migrate.statements import Range, SourceTable, order_of
 
 _FIXED = {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "date", "datetime", "timestamp", "year"}
-_TEXTS = {"char", "varchar", "enum"}
+_TEXTS = {"char", "varchar"}
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def discard(entry: Entry, store: MongoStore, keys: pl.DataFrame, noticed: dateti
 
 def guard_of(entry: Entry) -> Guard | None:
     """Which stored documents a row may replace: those that are not newer, and of a shared collection only its own."""
-    written = entry.written if entry.changed else None
+    written = entry.written
     if written is None and not entry.shared:
         return None
 

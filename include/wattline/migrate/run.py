@@ -77,7 +77,7 @@ def move(
         TerminalError: the sides differ afterwards.
     """
     rows = extract(plan, source, part, staging)["rows"]
-    result = judge(plan, part, staging, share)
+    result = judge(plan, source, part, staging, share)
     write_quarantine(store.database, result, f"migrate {plan.entry.name}", part.window)
     if result.blocked:
         raise BatchRejectedError(f"{plan.entry.name}: {result.bad.height} of {result.rows} rows are bad")

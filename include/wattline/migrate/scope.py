@@ -18,7 +18,7 @@ from datetime import datetime
 
 from wattline.errors import BadInputError
 from wattline.migrate.checks import Plan
-from wattline.migrate.slices import FIRST, Slice, cut
+from wattline.migrate.slices import FIRST, By, Slice, cut
 from wattline.migrate.source import Source
 from wattline.storage.documents import Document
 from wattline.window import Window
@@ -52,8 +52,9 @@ def scope(
     found = cut(plan, source, window or Window(FIRST, settled), None, live=window is None)
     parts = {_range(each): replace(each, settled=min(each.settled, settled)) for each in found}
     for check in flawed if window is None else ():
-        if check["by"] != "changed" or check["end"] > settled:
-            part = Slice(0, check["by"], check["start"], check["end"], check["at"] - entry.overlap)
+        by: By = "changed" if check["by"] == "rest" else check["by"]
+        if by != "changed" or check["end"] > settled:
+            part = Slice(0, by, check["start"], check["end"], check["at"] - entry.overlap)
             parts[_range(part)] = part
     return list(parts.values())
 

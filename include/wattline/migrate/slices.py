@@ -17,8 +17,8 @@ from wattline.window import Window
 
 SLICE_ROWS = 50_000
 """About how many rows a slice has at the most: a gate, a load and a verification hold them in memory."""
-MAX_SLICES = 500
-"""Airflow maps a task at most 1,024 times."""
+MAX_SLICES = 300
+"""Of each kind; Airflow maps a task at most 1,024 times."""
 FIRST, LAST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 """The range of MySQL's times; what lies before is a zero date."""
 
@@ -47,6 +47,16 @@ class Slice:
     end: datetime
     settled: datetime
     without: tuple[datetime, datetime] | None = None
+
+    @property
+    def undated(self) -> bool:
+        """Whether it holds the rows whose watermark is a zero date, and only those."""
+        return self.by == "changed" and self.end == FIRST + _SHORTEST
+
+    @property
+    def kind(self) -> str:
+        """What its verification is remembered as."""
+        return "rest" if self.without else self.by
 
     @property
     def window(self) -> Window:
@@ -123,12 +133,21 @@ def _cut(plan: Plan, source: Source, whole: Slice) -> list[Slice]:
     def rows(low: datetime, high: datetime) -> int:
         return source.size(plan.table, replace(whole, start=low, end=high, without=None).range(plan.entry))
 
-    if not source.has(plan.table, whole.range(plan.entry)):
+    if not source.has(plan.table, replace(whole, without=None).range(plan.entry)):
         return []
     total = rows(whole.start, whole.end)
     wanted = max(SLICE_ROWS, total // MAX_SLICES)
-    parts = _merge(_halve(rows, whole.start, whole.end, total, wanted), wanted)
-    return [replace(whole, start=low, end=high) for low, high in parts]
+    leaves = _halve(rows, whole.start, whole.end, total, wanted)
+    parts = _merge(leaves, wanted)
+    # The server's guess of the total may be half of the truth.
+    while len(parts) > MAX_SLICES:
+        wanted *= 2
+        parts = _merge(leaves, wanted)
+    found = [replace(whole, start=low, end=high) for low, high in parts]
+    if whole.without is None:
+        return found
+    # Looked for part by part: what another slice has may be all there is, and all of it has to be passed over.
+    return [part for part in found if source.has(plan.table, part.range(plan.entry))]
 
 
 def _halve(rows: Any, start: datetime, end: datetime, size: int, wanted: int) -> list[tuple[datetime, datetime, int]]:

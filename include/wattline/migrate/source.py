@@ -8,30 +8,29 @@ few megabytes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import Any, cast
 
 import MySQLdb
 import polars as pl
 import pyarrow as pa
 import sqlalchemy as sa
-from pyarrow import csv
 
 from wattline.errors import BadInputError, TerminalError, TransientError
-from wattline.migrate.columns import line_sql
 from wattline.migrate.kinds import LONG_TEXTS, SourceColumn, kind_of
+from wattline.migrate.lines import Parts, line_of, parse, sent_sql, types_of
+from wattline.migrate.session import Effort, prepare, text_of
 from wattline.migrate.statements import (
-    Index,
     Position,
     Range,
     SourceTable,
     behind,
     bounds,
     hint,
+    indexes_of,
     order_of,
     position_sql,
     where,
@@ -39,19 +38,14 @@ from wattline.migrate.statements import (
 from wattline.storage.mysql import connect
 from wattline.storage.mysql_errors import server_error
 
-Parts = Mapping[str, tuple[str, pa.DataType]]
-
-_SESSION = "SET SESSION time_zone = '+00:00', sql_mode = '', transaction_isolation = 'READ-COMMITTED'"
-_OLD_SESSION = _SESSION.replace("transaction_isolation", "tx_isolation")
-_UNKNOWN_VARIABLE = 1193
 _TOO_LONG = frozenset({1969, 3024})
 """The server ended a statement at the time limit."""
 _FIRST_PAGE, _SMALLEST_PAGE, _LARGEST_PAGE = 5_000, 50, 50_000
 _COUNTED_ROWS = 250_000
 """Counting as many entries of an index takes a tenth of a second."""
 _KEYS_AT_ONCE = 250
-_LARGEST_LONG_PAGE = 64
-"""Rows a page of a table whose text may be as long as it likes: 64 of the longest that travel fill 256 MiB."""
+_LARGEST_LONG_PAGE, _LARGEST_TEXT_PAGE = 64, 1_000
+"""Rows a page of a table with text of any length, and of up to 64 KiB; the longest that travel fill some 256 MiB."""
 _PAGE_BYTES = 16 * 1024 * 1024
 _POSITION = "_position_{}"
 
@@ -73,21 +67,6 @@ class Page:
     last: bool
     seconds: float
     size: int
-
-
-@dataclass
-class Effort:
-    """What reading took from the source: statements, the longest of them in seconds, bytes."""
-
-    statements: int = 0
-    longest: float = 0.0
-    size: int = 0
-
-    def add(self, seconds: float, size: int) -> None:
-        """Count one statement."""
-        self.statements += 1
-        self.longest = max(self.longest, seconds)
-        self.size += size
 
 
 class Source:
@@ -155,10 +134,12 @@ class Source:
             (name,),
         )
         found = [
-            SourceColumn(column, kind_of(_str(declared)), _str(declared).lower(), nullable == "YES", (p or 0, s or 0))
+            SourceColumn(
+                column, kind_of(text_of(declared)), text_of(declared).lower(), nullable == "YES", (p or 0, s or 0)
+            )
             for column, declared, nullable, p, s in columns
         ]
-        return SourceTable(name, {column.name: column for column in found}, _indexes(keys))
+        return SourceTable(name, {column.name: column for column in found}, indexes_of(keys))
 
     def query(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one small statement."""
@@ -213,12 +194,22 @@ class Source:
             clause: a condition with a `%s` for each column of `arguments`.
             arguments: values, in the clause's order.
         """
-        found = [_parse([], _types(parts))]
-        for chunk in arguments.iter_slices(_KEYS_AT_ONCE):
-            where = " OR ".join([f"({clause})"] * chunk.height)
-            statement = f"SELECT {_sent(parts)} FROM {table.quoted} WHERE {where}"  # noqa: S608
-            rows = self._raw(statement, [value for row in chunk.rows() for value in row])
-            found.append(_parse([_line(row[0], table) for row in rows], _types(parts)))
+        found = [parse([], types_of(parts))]
+        chunks = list(arguments.iter_slices(_KEYS_AT_ONCE))
+        while chunks:
+            chunk = chunks.pop()
+            either = " OR ".join([f"({clause})"] * chunk.height)
+            statement = f"SELECT {sent_sql(parts)} FROM {table.quoted} WHERE {either}"  # noqa: S608
+            try:
+                rows = self._raw(statement, [value for row in chunk.rows() for value in row])
+            except _TooLongError:
+                if chunk.height == 1:
+                    raise TransientError(
+                        f"MySQL: one key of {table.name} takes longer than {self.seconds:g} s to look up"
+                    ) from None
+                chunks += chunk.iter_slices(-(-chunk.height // 2))
+                continue
+            found.append(parse([line_of(row[0], table.name) for row in rows], types_of(parts)))
         return pl.concat(found)
 
     def has(self, table: SourceTable, rows: Range) -> bool:
@@ -236,11 +227,10 @@ class Source:
         rest, more = behind(table, order, after)
         names = ", ".join(table.columns[name].quoted for name in order)
         condition = where(" AND ".join(filter(None, (inside, rest))))
-        statement = f"SELECT {_sent(sent)} FROM {table.quoted}{hint(table, rows)}{condition} ORDER BY {names} LIMIT %s"  # noqa: S608
-        largest = (
-            _LARGEST_LONG_PAGE if any(each.kind in LONG_TEXTS for each in table.columns.values()) else _LARGEST_PAGE
+        statement = (
+            f"SELECT {sent_sql(sent)} FROM {table.quoted}{hint(table, rows)}{condition} ORDER BY {names} LIMIT %s"  # noqa: S608
         )
-        limit = min(self._page_rows.get(table.name, _FIRST_PAGE), largest)
+        limit = min(self._page_rows.get(table.name, _FIRST_PAGE), _largest_page(table))
         while True:
             started = time.perf_counter()
             try:
@@ -254,11 +244,11 @@ class Source:
                 limit = max(limit // 4, _SMALLEST_PAGE)
                 self._page_rows[table.name] = limit
         seconds = time.perf_counter() - started
-        lines = [_line(row[0], table) for row in found]
+        lines = [line_of(row[0], table.name) for row in found]
         size = sum(map(len, lines))
         self.effort.size += size
         self._page_rows[table.name] = _next_rows(limit, seconds / (self.seconds / 4), size)
-        frame = _parse(lines, _types(sent))
+        frame = parse(lines, types_of(sent))
         position = cast("Position", frame.select(list(positions)).row(-1)) if frame.height else after
         return Page(frame.drop(list(positions)), position, frame.height < limit, seconds, size)
 
@@ -299,7 +289,7 @@ class Source:
             connection.set_character_set("utf8mb4")
             connection.autocommit(True)
             cursor = connection.cursor()
-            _prepare(cursor, self.seconds)
+            prepare(cursor, self.seconds)
             self._connection = connection
         return self._connection
 
@@ -308,64 +298,12 @@ class _TooLongError(Exception):
     """The server ended a statement at the time limit."""
 
 
-def _prepare(cursor: Any, seconds: float) -> None:
-    try:
-        cursor.execute(_SESSION)
-    except MySQLdb.Error as error:
-        if error.args[0] != _UNKNOWN_VARIABLE:
-            raise
-        cursor.execute(_OLD_SESSION)
-    cursor.execute("SELECT VERSION()")
-    mariadb = "mariadb" in _str(cursor.fetchone()[0]).lower()
-    limit = f"max_statement_time = {seconds}" if mariadb else f"max_execution_time = {round(seconds * 1000)}"
-    cursor.execute(f"SET SESSION {limit}")
-
-
-def _indexes(keys: Sequence[tuple[Any, ...]]) -> tuple[Index, ...]:
-    names = list(dict.fromkeys(row[0] for row in keys))
-    found = []
-    for name in names:
-        rows = [row for row in keys if row[0] == name]
-        identifies = not any(int(row[2]) or row[3] == "YES" for row in rows)
-        found.append(Index(name, tuple(row[1] for row in rows), identifies))
-    return tuple(found)
+def _largest_page(table: SourceTable) -> int:
+    kinds = {column.kind for column in table.columns.values()}
+    return _LARGEST_LONG_PAGE if kinds & LONG_TEXTS else _LARGEST_TEXT_PAGE if "text" in kinds else _LARGEST_PAGE
 
 
 def _next_rows(rows: int, share: float, size: int) -> int:
     """The next page's rows: towards the time and the bytes that a page may take, at most doubled."""
     factor = min(2.0, 1 / max(share, 0.01), _PAGE_BYTES / max(size, 1))
     return int(min(max(rows * factor, _SMALLEST_PAGE), _LARGEST_PAGE))
-
-
-def _sent(parts: Parts) -> str:
-    """A row as one line, in bytes, which the driver does not decode."""
-    return f"CAST({line_sql([sql for sql, _ in parts.values()])} AS BINARY)"
-
-
-def _types(parts: Parts) -> dict[str, pa.DataType]:
-    return {name: arrow for name, (_, arrow) in parts.items()}
-
-
-def _line(line: bytes | None, table: SourceTable) -> bytes:
-    if line is None:
-        raise TerminalError(f"MySQL: a row of {table.name} is larger than the server's max_allowed_packet")
-    return line
-
-
-def _parse(lines: Sequence[bytes], types: Mapping[str, pa.DataType]) -> pl.DataFrame:
-    if not lines:
-        return cast("pl.DataFrame", pl.from_arrow(pa.table({name: pa.array([], kind) for name, kind in types.items()})))
-    content = BytesIO(b"\n".join(lines) + b"\n")
-    table = csv.read_csv(
-        content,
-        read_options=csv.ReadOptions(column_names=list(types), use_threads=False, block_size=1 << 26),
-        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-        convert_options=csv.ConvertOptions(
-            column_types=dict(types), null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
-        ),
-    )
-    return cast("pl.DataFrame", pl.from_arrow(table))
-
-
-def _str(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -72,7 +72,7 @@ def note_check(database: Database[Document], entry: Entry, part: Slice, verdict:
     """Keep the verification of one slice, and as the table's last one."""
     flaws = verdict["differences"]
     entries = verdict | {"differences": flaws[:_FLAWS_KEPT], "flaws": len(flaws), "at": now}
-    identity = {"table": entry.name, "by": part.by, "start": part.start, "end": part.end}
+    identity = {"table": entry.name, "by": part.kind, "start": part.start, "end": part.end}
     checks = documents(database, "migration_check")
     put(checks, {"_id": identity, "table": entry.name, **entries})
     with translated():

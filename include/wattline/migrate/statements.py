@@ -73,6 +73,17 @@ class Range:
     without: tuple[str, str, str] | None = None
 
 
+def indexes_of(keys: Sequence[tuple[Any, ...]]) -> tuple[Index, ...]:
+    """The indexes behind rows of information_schema: name, column, whether it is not unique, whether it takes NULL."""
+    names = list(dict.fromkeys(row[0] for row in keys))
+    found = []
+    for name in names:
+        rows = [row for row in keys if row[0] == name]
+        identifies = not any(int(row[2]) or row[3] == "YES" for row in rows)
+        found.append(Index(name, tuple(row[1] for row in rows), identifies))
+    return tuple(found)
+
+
 def order_of(table: SourceTable, rows: Range) -> list[str]:
     """The columns in whose order a range is read; together they tell rows apart.
 

@@ -174,10 +174,12 @@ def _documents(plan: Plan, store: MongoStore, part: Slice) -> pl.DataFrame:
 def _moved(plan: Plan, source: Source, unlike: pl.DataFrame, part: Slice, read: pl.DataFrame | None) -> pl.DataFrame:
     """The keys whose rows were written or removed after the slice was read."""
     entry, key = plan.entry, list(plan.entry.target.key)
-    now = source_rows(plan, source, unlike).with_columns(cs.datetime().dt.truncate("1ms"))
+    rows = source_rows(plan, source, unlike).with_columns(cs.datetime().dt.truncate("1ms"))
+    # Of rows that are one key in MongoDB, the one that moved says nothing of the other.
+    now = rows.filter(pl.struct(key).is_unique()) if entry.unique else rows
     stamp = pl.col(entry.written) if entry.written else pl.lit(None)
     # A row that was there a moment ago, and is gone, has moved on too.
-    lost = unlike.filter(pl.col("kind") != LEFT).join(now, on=key, how="anti", nulls_equal=True).drop_nulls(key)
+    lost = unlike.filter(pl.col("kind") != LEFT).join(rows, on=key, how="anti", nulls_equal=True).drop_nulls(key)
     # Written behind the slice's end, it belongs to another slice of the run, or to the next run.
     behind = min(part.end, part.settled) if part.by == "changed" else part.settled
     later = pl.concat([now.filter(stamp >= behind).select(key), lost.select(key)])

@@ -137,7 +137,7 @@ def _commands(documents: list[bytes]) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
     size = 0
     for document in documents:
-        if size + len(document) > _COMMAND_BYTES:
+        if batch and size + len(document) > _COMMAND_BYTES:
             yield batch
             batch, size = [], 0
         batch.append(document)
