@@ -85,7 +85,9 @@ def test_history_by_the_day_gives_the_rows_that_the_pure_code_gives_at_once(two_
     last = DAYS.end.date()
     for table in (DAY_GENERATION, DAY_TOTAL_GENERATION):
         rows = expected[table.name].filter(expected[table.name]["day"] <= last)
-        assert mongo.read(table, (Condition("day", "<=", last), below)).to_dicts() == rows.to_dicts()
+        # The days that the migration brought from the old system are not the pipeline's.
+        own = mongo.read(table, (Condition("day", "<=", last), below), only={"origin": None})
+        assert own.to_dicts() == rows.to_dicts()
 
 
 def test_a_rerun_leaves_every_byte_as_it_is(two_days: Platform) -> None:
