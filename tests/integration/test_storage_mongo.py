@@ -168,6 +168,16 @@ def test_another_writer_between_look_and_insert_is_overwritten(
     assert store.read(SAMPLE).equals(sample(10))
 
 
+def test_counts_are_right_where_all_of_the_sample_differs_and_the_rest_does_not(store: MongoStore) -> None:
+    rows = sample(190).with_row_index("place")
+    # Every second row is in the sample; of the others every second is stored as it is, and the rest not at all.
+    stored = rows.filter(pl.col("place") % 4 != 3)
+    old = pl.when(pl.col("place") % 2 == 0).then(pl.lit("old")).otherwise("note")
+    store.upsert(SAMPLE, stored.with_columns(note=old).drop("place"))
+    assert store.upsert(SAMPLE, rows.drop("place")) == WriteResult(inserted=47, updated=95, unchanged=48)
+    assert store.read(SAMPLE).equals(rows.drop("place"))
+
+
 def test_documents_larger_than_one_command_are_all_replaced(store: MongoStore) -> None:
     store.upsert(SAMPLE, sample(30, note="x" * 900_000))
     assert store.upsert(SAMPLE, sample(30, note="y" * 900_000)) == WriteResult(0, 30, 0)
