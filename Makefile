@@ -8,6 +8,8 @@ UV_VERSION := 0.13.9
 BENCH_VENV := .venv-bench
 # Which tests, and pytest's other arguments: make test TESTS="tests/unit -k window"
 TESTS ?=
+# How they are shared among workers; none: make test WORKERS=
+WORKERS ?= --numprocesses 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status logs clean test lint format bench requirements
@@ -31,7 +33,7 @@ up down status logs clean: setup ## the local stack
 	@$(BIN)/python -m local $@
 
 test: setup lint ## lint, types, and every test
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(WORKERS) $(TESTS)
 
 lint: setup ## style and types
 	$(BIN)/ruff check

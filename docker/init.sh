@@ -17,5 +17,6 @@ print(json.dumps({user: os.environ[f"AIRFLOW_{user.upper()}_PASSWORD"] for user 
     >"$secrets/airflow_passwords.json"
 
 wattline schema upgrade
+wattline meters create
 airflow db migrate
 airflow pools import /opt/airflow/config/pools.json

@@ -1,4 +1,4 @@
-"""`make demo`: two days of simulated plants through the real pipelines, and tables of what came of it."""
+"""`make demo`: two days of simulated plants and meters through the real pipelines, and tables of what came of it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pymongo.database import Database
 from rich.console import Console
 from rich.table import Table
 
+from local import meters
 from local.environment import ADMIN, DATABASE
 from local.processes import StackError
 from local.servers import HOST, OWNER
@@ -54,6 +55,11 @@ def run(stack: Stack, console: Console, report: Report) -> None:
     _wattline(stack, "simulate", "--plants", str(PLANTS), "--seed", str(SEED), *window)
     report(f"Running {' and '.join(PIPELINES)} over them through Airflow's scheduler")
     _wattline(stack, "history", *PIPELINES, *window, "--chunk", "1d")
+    report("Filling MyEMS with two days of simulated meters: each of the first ones shows one thing of the field")
+    _wattline(stack, "meters", "demo", "--days", "2", "--seed", str(SEED), "--until", end.isoformat())
+    for dag_id in meters.PIPELINES:
+        report(f"Running {dag_id} over them")
+        _wattline(stack, "history", dag_id, *window, "--chunk", "1d")
     mcno, tick = nonsense_tick(Window(start, end))
     report(
         f"Running the ten minutes from {tick.start:%F %H:%M} UTC alone, as a live run does: "
@@ -70,6 +76,9 @@ def run(stack: Stack, console: Console, report: Report) -> None:
     for table in (_mysql_rows(stack), _mongo_rows(stack), _quarantine(stack), _mails(stack), _messages(stack)):
         console.print(table)
     _wattline(stack, "migrate", "status")
+    for table in (meters.meters(stack.environment), meters.hours_by_reason(stack.environment)):
+        console.print(table)
+    report(meters.closure(stack.environment))
 
 
 def nonsense_tick(window: Window) -> tuple[int, Window]:

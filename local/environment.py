@@ -17,6 +17,8 @@ from local.settings import CHECKOUT, LocalSettings
 
 DATABASE = "solar"
 METADATA = "airflow"
+MYEMS = {part: f"myems_{part}_db" for part in ("system", "historical", "energy")}
+"""MyEMS's databases, by the last word of their Airflow connections."""
 ADMIN, VIEWER = "admin", "viewer"
 
 
@@ -69,9 +71,9 @@ class Environment:
     def _secrets(self) -> Path:
         return self.settings.data / "secrets"
 
-    def _url(self, scheme: str, user: str) -> str:
+    def _url(self, scheme: str, user: str, database: str = DATABASE) -> str:
         port = self.settings.port_mariadb if scheme == "mysql" else self.settings.port_mongo
-        return f"{scheme}://{user}:{self.password(f'{scheme}_{user}')}@{HOST}:{port}/{DATABASE}"
+        return f"{scheme}://{user}:{self.password(f'{scheme}_{user}')}@{HOST}:{port}/{database}"
 
     def _wattline(self) -> dict[str, str]:
         return {
@@ -81,6 +83,8 @@ class Environment:
             "WATTLINE_MYSQL_URL": self._url("mysql", "pipelines"),
             "WATTLINE_MONGO_OWNER_URL": self.mongodb.url(DATABASE),
             "WATTLINE_MONGO_URL": self._url("mongodb", "pipelines"),
+            **{f"WATTLINE_MYEMS_{part.upper()}_URL": self._url("mysql", "meters", MYEMS[part]) for part in MYEMS},
+            "WATTLINE_MYEMS_OWNER_URL": self.mariadb.url(MYEMS["energy"]),
             "WATTLINE_AIRFLOW_URL": self.settings.airflow_url,
             "WATTLINE_AIRFLOW_USER": ADMIN,
             "WATTLINE_AIRFLOW_PASSWORD": self.password(f"airflow_{ADMIN}"),
@@ -97,18 +101,21 @@ class Environment:
         }
 
     def _connections(self) -> dict[str, str]:
-        def connection(kind: str, user: str, port: int, extra: Mapping[str, object]) -> str:
+        def connection(kind: str, user: str, extra: Mapping[str, object], database: str = DATABASE) -> str:
+            port = self.settings.port_mariadb if kind == "mysql" else self.settings.port_mongo
             password = self.password(f"{'mysql' if kind == 'mysql' else 'mongodb'}_{user}")
-            place = {"host": HOST, "port": port, "schema": DATABASE, "login": user, "password": password}
+            place = {"host": HOST, "port": port, "schema": database, "login": user, "password": password}
             return json.dumps({"conn_type": kind, **place, "extra": extra})
 
-        mysql, mongo = self.settings.port_mariadb, self.settings.port_mongo
+        utf8 = {"charset": "utf8mb4"}
+        myems = {part: connection("mysql", "meters", utf8, database) for part, database in MYEMS.items()}
         return {
-            "AIRFLOW_CONN_SOLAR_MYSQL": connection("mysql", "pipelines", mysql, {"charset": "utf8mb4"}),
-            "AIRFLOW_CONN_SOLAR_MYSQL_SOURCE": connection("mysql", "reader", mysql, {"charset": "utf8mb4"}),
+            "AIRFLOW_CONN_SOLAR_MYSQL": connection("mysql", "pipelines", utf8),
+            "AIRFLOW_CONN_SOLAR_MYSQL_SOURCE": connection("mysql", "reader", utf8),
             "AIRFLOW_CONN_SOLAR_MONGO": connection(
-                "mongo", "pipelines", mongo, {"tz_aware": True, "serverSelectionTimeoutMS": 5000}
+                "mongo", "pipelines", {"tz_aware": True, "serverSelectionTimeoutMS": 5000}
             ),
+            **{f"AIRFLOW_CONN_MYEMS_{part.upper()}": given for part, given in myems.items()},
         }
 
     def _airflow(self) -> dict[str, str]:

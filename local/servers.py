@@ -103,6 +103,7 @@ class MariaDB(Server):
     def prepare(self) -> None:
         """Make the system tables, and the file of statements that runs at each start before anyone can connect."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._temporary.mkdir(exist_ok=True)
         if not (self.data / "mysql").exists():
             install = [_program("mariadb-install-db", "mariadb-server-core"), "--no-defaults", f"--datadir={self.data}"]
             _run([*install, "--auth-root-authentication-method=socket", "--skip-test-db", *self._user])
@@ -121,6 +122,8 @@ class MariaDB(Server):
             "--no-defaults",
             *self._user,
             f"--datadir={self.data}",
+            # A server that starts removes the temporary tables of all others that share the folder.
+            f"--tmpdir={self._temporary}",
             f"--init-file={self._start_file}",
             "--socket=mariadb.sock",
             f"--bind-address={HOST}",
@@ -150,6 +153,10 @@ class MariaDB(Server):
     @property
     def _start_file(self) -> Path:
         return self.folder / "start.sql"
+
+    @property
+    def _temporary(self) -> Path:
+        return self.folder / "tmp"
 
     @property
     def _user(self) -> list[str]:

@@ -72,6 +72,7 @@ class Stack:
         if any(process.find() is None for process in airflow):
             report("Creating schemas, users and Airflow's metadata")
             self._run([str(WATTLINE), "schema", "upgrade"])
+            self._run([str(WATTLINE), "meters", "create"])
             self._run([*AIRFLOW, "db", "migrate"])
             self._run([*AIRFLOW, "pools", "import", str(CHECKOUT / "config" / "pools.json")])
         report("Starting Airflow: api-server, scheduler, dag-processor, triggerer")

@@ -21,8 +21,9 @@ Printed from the code by `python -m scripts.settings_page`; a test compares.
 
 A setting is an environment variable. `WATTLINE_ENV_FILE` may name a file of such variables, for the command line; the
 local stack writes one, `.local/wattline.env`. Inside Airflow the databases come from the connections `solar_mysql`,
-`solar_mysql_source` and `solar_mongo` instead (`AIRFLOW_CONN_…`). Containers take settings from `.env`. Airflow's own
-settings that differ from its defaults are in [airflow.cfg](../airflow.cfg).
+`solar_mysql_source`, `solar_mongo`, `myems_system`, `myems_historical` and `myems_energy` instead (`AIRFLOW_CONN_…`).
+Containers take settings from `.env`. Airflow's own settings that differ from its defaults are in
+[airflow.cfg](../airflow.cfg).
 """
 
 

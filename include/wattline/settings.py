@@ -8,15 +8,28 @@ secrets have one home there.
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wattline.errors import BadInputError
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("Input should be a time zone of the IANA database, such as Asia/Seoul") from None
+    return name
+
+
+def _in_utc(instant: datetime) -> datetime:
+    return instant.astimezone(UTC)
 
 
 class Settings(BaseSettings):
@@ -34,6 +47,20 @@ class Settings(BaseSettings):
     mysql_url: SecretStr = Field(SecretStr(""), description="the same for the pipelines' user (reads, writes results)")
     mongo_url: SecretStr = Field(SecretStr(""), description="mongodb://user:password@host:port/solar of the pipelines")
     mongo_owner_url: SecretStr = Field(SecretStr(""), description="the same for the owner (collections, validators)")
+
+    myems_system_url: SecretStr = Field(
+        SecretStr(""), description="mysql://user:password@host:port/myems_system_db of the meter pipelines' user"
+    )
+    myems_historical_url: SecretStr = Field(
+        SecretStr(""), description="the same for myems_historical_db, which holds the readings"
+    )
+    myems_energy_url: SecretStr = Field(
+        SecretStr(""), description="the same for myems_energy_db, which holds the hourly energy"
+    )
+    myems_owner_url: SecretStr = Field(
+        SecretStr(""),
+        description="the same for the owner of myems_energy_db (`wattline meters upgrade`), or of all three",
+    )
 
     airflow_url: str = Field("http://localhost:8080", description="address of Airflow's UI and REST API")
     airflow_user: str = Field("admin", description="user for `wattline history`")
@@ -54,6 +81,28 @@ class Settings(BaseSettings):
     )
     max_bad_share: float = Field(0.05, ge=0, le=1, description="a gate stops a batch with a larger share of bad rows")
 
+    meters_minutes_to_count: int = Field(
+        60, ge=30, le=60, multiple_of=30, description="length of a slot of the meters' energy in minutes: 60 or 30"
+    )
+    meters_minutes_to_clean: int = Field(
+        30, ge=0, description="a slot counts once it is over for so many minutes: readings come late and are cleaned"
+    )
+    meters_start: Annotated[AwareDatetime, AfterValidator(_in_utc)] = Field(
+        datetime(2026, 1, 1, tzinfo=UTC), description="where a meter without hourly rows begins; ISO 8601 with offset"
+    )
+    meters_mode: Literal["strict", "recover"] = Field(
+        "strict", description="strict: MyEMS's rows exactly; recover: also what a gap or a roll-over would drop"
+    )
+    meters_zone: Annotated[str, AfterValidator(_known_zone)] = Field(
+        "UTC", description="time zone of the site: its days, months and years are counted; a name such as Asia/Seoul"
+    )
+    meters_lookback_hours: int = Field(
+        48, ge=0, description="each hourly run looks so far back for late or repaired readings and for missing rows"
+    )
+    meters_offline_folder: str = Field(
+        "", description="watched folder for the Excel files of offline meters; <data_dir>/offline"
+    )
+
     oncall_urls: SecretStr = Field(
         SecretStr(""),
         description="whom to tell of failed runs: Apprise URLs, separated by blanks (mailto://, solapi://)",
@@ -70,6 +119,17 @@ class Settings(BaseSettings):
     def quality_url(self) -> str:
         """Base URL of the gates' HTML pages."""
         return self.quality_pages or (self.data_dir.absolute() / "quality").as_uri()
+
+    @property
+    def meters_cron(self) -> str:
+        """When runs of the hourly normalization begin: each slot, once its readings had time to come and be cleaned."""
+        minutes = range(self.meters_minutes_to_clean % self.meters_minutes_to_count, 60, self.meters_minutes_to_count)
+        return f"{','.join(map(str, minutes))} * * * *"
+
+    @property
+    def offline_folder(self) -> Path:
+        """The watched folder of offline meters' files."""
+        return Path(self.meters_offline_folder) if self.meters_offline_folder else self.data_dir / "offline"
 
     @property
     def late_horizon(self) -> timedelta:

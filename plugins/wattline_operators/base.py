@@ -86,6 +86,12 @@ def window_of(context: Context | Mapping[str, Any], step: timedelta) -> Window:
     return window
 
 
+def is_live(context: Context | Mapping[str, Any]) -> bool:
+    """Whether a run follows the source: the scheduler's own, without `from` and `to`."""
+    params = context.get("params") or {}
+    return context["dag_run"].run_type == "scheduled" and not (params.get("from") or params.get("to"))
+
+
 def staging_of(context: Context) -> Staging:
     """The frames of the run behind `context`, below the staging folder (local, or an object store by URL)."""
     from wattline.storage.staging import Staging

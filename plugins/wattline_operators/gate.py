@@ -68,7 +68,9 @@ class GateOperator(PipelineOperator):
         return counts | {"quarantined": result.bad.height, "page": page}
 
 
-def keep_verdict(context: Context, mongo_conn_id: str, result: GateResult, window: Window) -> str:
+def keep_verdict(
+    context: Context, mongo_conn_id: str, result: GateResult, window: Window, *, part: int | None = None
+) -> str:
     """Store the result, its page and the bad rows; where the page is.
 
     Args:
@@ -76,6 +78,7 @@ def keep_verdict(context: Context, mongo_conn_id: str, result: GateResult, windo
         mongo_conn_id: Airflow connection id of the MongoDB that keeps results and quarantine.
         result: the verdict.
         window: what the batch holds; rows that the same window rejected before and now does not are resolved.
+        part: the place of the batch, where the task judges several.
 
     Raises:
         BatchRejectedError: the share of bad rows is above the limit; everything is stored before.
@@ -85,7 +88,8 @@ def keep_verdict(context: Context, mongo_conn_id: str, result: GateResult, windo
     from wattline.storage.documents import documents, put
 
     ti = context["ti"]
-    task_id = ti.task_id if ti.map_index is None or ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+    mapped = ti.map_index if ti.map_index is not None and ti.map_index >= 0 else part
+    task_id = ti.task_id if mapped is None else f"{ti.task_id}_{mapped}"
     folder = ObjectStoragePath(settings().quality_url) / ti.dag_id / ti.run_id.replace(":", "")
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{task_id}.html"

@@ -17,7 +17,7 @@ from airflow.sdk import Connection, TaskGroup, task_group
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from wattline.settings import settings
-from wattline_operators.base import PipelineOperator, open_documents, open_store
+from wattline_operators.base import PipelineOperator, is_live, open_documents, open_store
 from wattline_operators.gate import keep_verdict
 
 if TYPE_CHECKING:
@@ -247,12 +247,6 @@ _COUNTED: Mapping[str, Sequence[str]] = {
     "load": ("inserted", "updated", "unchanged", "kept", "deleted"),
 }
 """What the steps of a slice count."""
-
-
-def is_live(context: Context | Mapping[str, Any]) -> bool:
-    """Whether a run follows the source: the scheduler's own, without `from` and `to`."""
-    params = context.get("params") or {}
-    return context["dag_run"].run_type == "scheduled" and not (params.get("from") or params.get("to"))
 
 
 def migrate_table(table: str, entries: str) -> TaskGroup:

@@ -27,7 +27,7 @@ from wattline_operators.store import StoreOperator
 
 CHECKOUT = Path(__file__).parents[2]
 FILES = sorted((CHECKOUT / "dags").glob("*.py"))
-POOLS = {"mysql_solar", "mongo_solar", "default_pool"}
+POOLS = {"mysql_solar", "mongo_solar", "mysql_myems", "default_pool"}
 SYSTEMS = {"solar", "meters", "anomaly", "sensors", "devices"}
 
 

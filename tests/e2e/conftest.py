@@ -102,10 +102,10 @@ class Platform:
         until(killed, 60, f"a process of {dag_id}.{task_id}", pause=0.02)
 
     @contextmanager
-    def locked(self, table: str) -> Iterator[None]:
+    def locked(self, table: str, database: str = DATABASE) -> Iterator[None]:
         """No other session reads or writes a MySQL table meanwhile."""
         server = self.stack.environment.mariadb
-        connection = MySQLdb.connect(host=HOST, port=server.port, user=OWNER, passwd=server.password, database=DATABASE)
+        connection = MySQLdb.connect(host=HOST, port=server.port, user=OWNER, passwd=server.password, database=database)
         try:
             connection.cursor().execute(f"LOCK TABLES {table} WRITE")
             yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ import polars as pl
 import pytest
 
 from tests.integration.migrating import CREATE_LOG, HOUR, LOG, REGISTER, START, Bench, fill
-from wattline.errors import BatchRejectedError, TerminalError
+from wattline.errors import BatchRejectedError, TerminalError, TransientError
 from wattline.migrate import slices
+from wattline.migrate import source as source_module
+from wattline.migrate.source import Source
 from wattline.migrate.state import load_state
 from wattline.migrate.statements import Range
+from wattline.storage.staging import Staging
 from wattline.window import Window
 
 pytestmark = pytest.mark.integration
@@ -80,6 +85,34 @@ def test_many_slices_bring_what_one_brings(bench: Bench, monkeypatch: pytest.Mon
     assert _target(bench) == _source(bench)
     with bench.open() as (_, store):
         assert store.database["migration_check"].count_documents({}) > 8
+
+
+@contextmanager
+def _failing_after(calls: int, owner: Any, name: str) -> Iterator[None]:
+    """A function that works a few times, and then ends the run as a kill does: before it does anything."""
+    whole, left = getattr(owner, name), iter(range(calls))
+
+    def limited(*arguments: Any) -> Any:
+        if next(left, None) is None:
+            raise TransientError("the test ends the run here")
+        return whole(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, limited)
+        yield
+
+
+def test_an_extract_that_ends_before_a_page_its_frame_or_its_note_goes_on_with_that_page(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "_LARGEST_PAGE", 100)
+    fill(bench, 1_000)
+    for calls, owner, name in ((4, Source, "_page"), (2, Staging, "write"), (2, Staging, "write_note")):
+        with _failing_after(calls, owner, name), pytest.raises(TransientError, match="the test ends the run here"):
+            bench.migrate(LOG, HOUR, live=True)
+    # Four pages, two, and two are complete; of the ninth there is the frame.
+    assert bench.migrate(LOG, HOUR, live=True) == {"rows": 1_000, "inserted": 1_000}
+    assert _target(bench) == _source(bench)
 
 
 def test_a_row_that_was_written_into_another_slice_is_no_difference_in_its_old_one(

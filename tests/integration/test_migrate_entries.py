@@ -117,15 +117,21 @@ def test_a_shared_collection_keeps_what_other_pipelines_wrote(bench: Bench) -> N
     fill(bench, 8)
     with bench.open() as (_, store):
         create_collection(store.database, "figure", validator(DAYS), ())
-        ours = pl.DataFrame({"unit": [1], "at": [HOUR.start], "energy": [99], "power": [9.5]}).cast(dict(DAYS.schema))
+        ours = pl.DataFrame({"unit": [1], "at": [HOUR.start], "energy": [99], "power": [9.5]}).cast(
+            pl.Schema(DAYS.schema)
+        )
         store.upsert(DAYS, ours)
+        # Older than the row, so nothing but its origin keeps it.
+        store.database["figure"].update_one({"unit": 1}, {"$set": {"updated_at": HOUR.start}})
     assert bench.migrate(SHARED, HOUR) == {"rows": 8, "inserted": 7, "kept": 1}
     found = {(each["unit"], each["at"]): each for each in bench.raw("figure")}
     assert found[1, HOUR.start]["power"] == 9.5
     assert "origin" not in found[1, HOUR.start]
     assert found[2, HOUR.start]["origin"] == "mysql"
     with bench.open() as (_, store):
-        assert store.database["migration_check"].find_one({})["explained"] == {"of another pipeline": 1}
+        check = store.database["migration_check"].find_one({})
+        assert check
+        assert check["explained"] == {"of another pipeline": 1}
         # The platform computes what it had migrated before: from now on the figure is its own.
         store.upsert(DAYS, ours.with_columns(unit=pl.lit(2, pl.Int32)))
     bench.sql("UPDATE log SET power = -1, updated_at = '2026-10-31 23:30:00' WHERE `at` = '2026-10-31 23:00:00'")

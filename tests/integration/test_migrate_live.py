@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import signal
 import threading
 import time
 from contextlib import closing
@@ -18,7 +19,9 @@ import pytest
 from tests.integration.migrating import CREATE_LOG, HOUR, LOG, Bench, fill
 from tests.servers import RunningServer
 from wattline.errors import TransientError
+from wattline.migrate import run
 from wattline.migrate.entry import Entry
+from wattline.migrate.load import load
 from wattline.window import Window
 
 pytestmark = pytest.mark.integration
@@ -102,6 +105,7 @@ def test_a_large_load_that_is_killed_ten_times_equals_an_undisturbed_one(bench: 
             process.kill()
             killed += 1
         process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
     last = _start(bench)
     last.join()
     assert last.exitcode == 0
@@ -195,20 +199,22 @@ def test_rows_that_are_committed_late_or_out_of_order_are_all_found(bench: Bench
     assert bench.raw("quarantine") == []
 
 
-def test_two_runs_at_the_same_time_leave_the_newest_row(bench: Bench) -> None:
+def test_a_run_that_holds_old_rows_leaves_those_that_another_run_loaded_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(bench, 4_000)
     bench.migrate(LOG, HOUR, live=True)
-    other = Bench(bench.mysql_url, bench.mongo_url, bench.folder / "other")
-    bench.sql("UPDATE log SET power = -5, updated_at = '2026-11-01 00:05:00'")
+    slow = Bench(bench.mysql_url, bench.mongo_url, bench.folder / "slow")
     following = Window(HOUR.end, HOUR.end + timedelta(minutes=10))
-    both = [
-        threading.Thread(target=bench.migrate, args=(LOG, following), kwargs={"live": True}),
-        threading.Thread(target=other.migrate, args=(LOG, HOUR)),
-    ]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join()
+
+    def late(*arguments: Any) -> dict[str, Any]:
+        monkeypatch.setattr(run, "load", load)
+        bench.sql("UPDATE log SET power = -5, updated_at = '2026-11-01 00:05:00'")
+        assert bench.migrate(LOG, following, live=True) == {"rows": 4_000, "updated": 4_000}
+        return load(*arguments)
+
+    monkeypatch.setattr(run, "load", late)
+    assert slow.migrate(LOG, HOUR) == {"rows": 4_000, "kept": 4_000}
     assert bench.documents(LOG)["power"].unique().to_list() == [-5]
 
 

@@ -113,7 +113,8 @@ def test_every_variable_is_one_that_somebody_reads() -> None:
         for option in content["options"]
     }
     code = "".join(path.read_text() for folder in ("dags", "plugins") for path in (CHECKOUT / folder).rglob("*.py"))
-    connections = {f"AIRFLOW_CONN_{name.upper()}" for name in re.findall(r'"(solar_(?:mysql|mongo)\w*)"', code)}
+    named = re.findall(r'"(solar_(?:mysql|mongo)\w*|myems_\w+)"', code)
+    connections = {f"AIRFLOW_CONN_{name.upper()}" for name in named}
     init = set(re.findall(r"AIRFLOW_\w+_PASSWORD", (CHECKOUT / ".env.example").read_text()))
     given = {name for service in SERVICES for name in environment(service) if not IMAGES_OWN.fullmatch(name)}
     assert given - known - connections - init - {"CONNECTION_CHECK_MAX_COUNT"} == set()
@@ -121,7 +122,7 @@ def test_every_variable_is_one_that_somebody_reads() -> None:
 
 
 def test_every_setting_of_the_pipelines_can_be_given_in_the_env_file() -> None:
-    places = re.compile(r"(mysql|mongo)\w*_url|airflow_\w+|data_dir")
+    places = re.compile(r"(mysql|mongo|myems)\w*_url|airflow_\w+|data_dir")
     wanted = {f"WATTLINE_{name.upper()}" for name in Settings.model_fields if not places.fullmatch(name)}
     for service in ("scheduler", "dag-processor", "triggerer"):
         assert {name for name, value in environment(service).items() if value is None} == wanted
@@ -232,7 +233,8 @@ def test_init_makes_what_airflow_cfg_expects_and_keeps_it(init: dict[str, str], 
     }
     calls = (tmp_path / "calls").read_text().splitlines()
     pools = f"airflow pools import {HOME}/config/pools.json"
-    assert calls == ["wattline schema upgrade", "airflow db migrate", pools]
+    databases = ["wattline schema upgrade", "wattline meters create"]
+    assert calls == [*databases, "airflow db migrate", pools]
     subprocess.run(command, env=init, check=True, capture_output=True)
     assert {path.name: path.read_text() for path in folder.iterdir()} == made
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "check-csv": ("wattline.cli.check_csv", "Compare what the pipelines stored with the imported CSV file."),
     "schema": ("wattline.cli.schema", "Create and upgrade the tables and collections."),
     "migrate": ("wattline.cli.migrate", "See how the migrations from MySQL stand; verify and repair what they copied."),
+    "meters": ("wattline.cli.meters", "Look after MyEMS's meters: tables, doubled hours, demo."),
     "history": ("wattline.cli.history", "Compute past days again, through Airflow."),
     "oncall": ("wattline.cli.oncall", "Look after the messages to the on-call."),
 }

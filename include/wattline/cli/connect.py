@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from pymongo.database import Database
 
 from wattline.errors import TerminalError
+from wattline.meters.databases import Databases
 from wattline.migrate.source import Source
 from wattline.settings import settings
 from wattline.storage import schema
@@ -26,6 +27,40 @@ def gateway_mysql() -> Iterator[MySQLStore]:
     """
     with closing(MySQLStore.from_url(_url("mysql_gateway_url", settings().mysql_gateway_url))) as store:
         yield store
+
+
+@contextmanager
+def myems() -> Iterator[Databases]:
+    """MyEMS's three databases as the meter pipelines' user; closed at the end.
+
+    Raises:
+        TerminalError: a setting is missing or cannot be read.
+    """
+    with closing(Databases(*(MySQLStore.from_url(url) for url in myems_urls()))) as databases:
+        yield databases
+
+
+def myems_urls() -> tuple[str, str, str]:
+    """URLs of the system, the historical and the energy database for the meter pipelines' user.
+
+    Raises:
+        TerminalError: a setting is missing.
+    """
+    given = settings()
+    return (
+        _url("myems_system_url", given.myems_system_url),
+        _url("myems_historical_url", given.myems_historical_url),
+        _url("myems_energy_url", given.myems_energy_url),
+    )
+
+
+def myems_owner_url() -> str:
+    """URL of the energy database for its owner.
+
+    Raises:
+        TerminalError: the setting is missing.
+    """
+    return _url("myems_owner_url", settings().myems_owner_url)
 
 
 @contextmanager

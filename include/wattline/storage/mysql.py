@@ -19,7 +19,7 @@ import polars as pl
 import sqlalchemy as sa
 from MySQLdb.constants import CLIENT
 
-from wattline.errors import TerminalError, WattlineError
+from wattline.errors import TerminalError, TransientError, WattlineError
 from wattline.storage import sql
 from wattline.storage.contract import Table
 from wattline.storage.mysql_errors import LOCAL_INFILE_REFUSED, reader_error, server_error
@@ -47,6 +47,7 @@ class MySQLStore:
         plain = parsed.set(drivername="mysql", query={})
         self._url = plain.render_as_string(hide_password=False)
         self._connection: Any = None
+        self._in_transaction = False
         self._local_infile = True
 
     @classmethod
@@ -89,6 +90,20 @@ class MySQLStore:
         """How many rows fulfil every condition."""
         return int(self._query(sql.select_count(table, where)).item())
 
+    def fetch(self, statement: sa.SelectBase) -> pl.DataFrame:
+        """The rows of a SELECT over tables that have no contract, in the types and the order in which they arrive.
+
+        Args:
+            statement: holds only numbers, times and names that are ours; its values are written into it.
+        """
+        return self._query(sql.text(statement))
+
+    def stream(self, statement: sa.SelectBase) -> Iterator[pl.DataFrame]:
+        """As `fetch`, batch by batch: the next one is received while one is used."""
+        with self._reading():
+            for batch in self._batches(sql.text(statement)):
+                yield cast("pl.DataFrame", pl.from_arrow(batch))
+
     def upsert(self, table: Table, frame: pl.DataFrame) -> WriteResult:
         """Insert the rows whose key is new, replace the others, all by one statement.
 
@@ -108,6 +123,30 @@ class MySQLStore:
             cursor.execute(f"DROP TEMPORARY TABLE {_STAGED}")
         return result
 
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """A cursor of mysqlclient, in whose block every statement and upsert is committed at the end, or none is.
+
+        Reads of this store go by another connection: they see what was committed before.
+
+        Raises:
+            TransientError: the connection broke; nothing was committed, unless it broke at the very end.
+            TerminalError: the block is within another one.
+        """
+        if self._in_transaction:
+            raise TerminalError("a MySQL transaction cannot begin within another one")
+        with self._cursor() as cursor:
+            self._in_transaction = True
+            try:
+                cursor.execute("START TRANSACTION")
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException:
+                self._discard()  # the server takes back what was not committed
+                raise
+            finally:
+                self._in_transaction = False
+
     def close(self) -> None:
         """Give the connection back."""
         if self._connection is not None:
@@ -118,13 +157,21 @@ class MySQLStore:
         return sql.arrived(table, self._query(statement))
 
     def _query(self, statement: str) -> pl.DataFrame:
+        with self._reading():
+            return cast("pl.DataFrame", pl.from_arrow(self._batches(statement)))
+
+    def _batches(self, statement: str) -> Any:
+        return connectorx.read_sql(self._url, statement, return_type="arrow_stream", batch_size=_CHUNK)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Errors of connectorx become ours."""
         with self._cursor():
             pass  # connectorx tries for half a minute where a server is away or a password wrong; mysqlclient says so
         try:
-            stream = connectorx.read_sql(self._url, statement, return_type="arrow_stream", batch_size=_CHUNK)
-            return cast("pl.DataFrame", pl.from_arrow(stream))
+            yield
         except BaseException as error:  # connectorx panics by a class that is no Exception
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
                 raise
             raise reader_error(error, self._secrets) from None
 
@@ -148,6 +195,8 @@ class MySQLStore:
             except MySQLdb.Error:
                 self._discard()
         if self._connection is None:
+            if self._in_transaction:
+                raise TransientError("MySQL: the connection broke within a transaction; nothing of it was written")
             connection = self._connect()
             if connection.client_flag & CLIENT.FOUND_ROWS:
                 connection.close()

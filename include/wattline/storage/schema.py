@@ -34,6 +34,14 @@ _GENERATION = ("daygeneration", "daytotalgeneration", "timegeneration")
 _EVENTS = ("event", "event_log", "smslog")
 _BOXES = ("conn_box", "conn_box_log", "connboxvoltage")
 _REFERENCE = ("users", "sensor_name", "sensor_type", "zipaddress")
+_METERS_WRITE = ("tbl_meter_hourly", "meter_hourly_quality", "meter_daily_closure")
+_METERS_REPLACE = (
+    "tbl_offline_meter_hourly",
+    "tbl_virtual_meter_hourly",
+    "meter_finding",
+    "meter_statistics",
+    "meter_median_due",
+)
 _GATEWAYS = ("customer", "inverter", "inverterlog", "client_status", "remoteip", "temperature")
 MYSQL_RIGHTS: Mapping[str, Mapping[str, str]] = {
     "gateway": {
@@ -45,6 +53,17 @@ MYSQL_RIGHTS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("inverterlog_tick", *_GENERATION, *_EVENTS), "INSERT, UPDATE"),
     },
     "source": {EVERY_TABLE: "SELECT"},
+    "meters_system": {EVERY_TABLE: "SELECT"},
+    "meters_historical": {
+        EVERY_TABLE: "SELECT, CREATE TEMPORARY TABLES",
+        "tbl_energy_value": "UPDATE (is_bad)",
+        "tbl_offline_meter_files": "UPDATE (status)",
+    },
+    "meters_energy": {
+        EVERY_TABLE: "SELECT, CREATE TEMPORARY TABLES",
+        **dict.fromkeys(_METERS_WRITE, "INSERT, UPDATE"),
+        **dict.fromkeys(_METERS_REPLACE, "INSERT, UPDATE, DELETE"),
+    },
 }
 """What each kind of user may do with which MySQL tables, and no more; `gateway` also stands for the older screens."""
 

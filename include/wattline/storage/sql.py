@@ -83,7 +83,7 @@ def sql_table(table: Table) -> sa.Table:
 def select_rows(table: Table, where: Sequence[Condition], columns: Sequence[str]) -> str:
     """`columns` of the rows that fulfil `where`."""
     rows = sql_table(table)
-    return _text(sa.select(*_travelling(table, rows, columns)).where(*_clauses(table, where)))
+    return text(sa.select(*_travelling(table, rows, columns)).where(*_clauses(table, where)))
 
 
 def select_newest(table: Table, by: Sequence[str], order: str, where: Sequence[Condition]) -> str:
@@ -93,23 +93,23 @@ def select_newest(table: Table, by: Sequence[str], order: str, where: Sequence[C
     top = newest.group_by(*(rows.c[name] for name in by)).subquery("top")
     same = [rows.c[name].is_not_distinct_from(top.c[name]) for name in by]
     joined = rows.join(top, sa.and_(*same, rows.c[order] == top.c["_newest"]))
-    return _text(sa.select(*_travelling(table, rows, table.schema.names())).select_from(joined).where(*clauses))
+    return text(sa.select(*_travelling(table, rows, table.schema.names())).select_from(joined).where(*clauses))
 
 
 def select_maximum(table: Table, column: str, where: Sequence[Condition]) -> str:
     """One row with the largest `column`."""
     largest = sa.select(sa.func.max(sql_table(table).c[column]).label(column)).where(*_clauses(table, where))
-    return _text(sa.select(*_travelling(table, largest.subquery("largest"), [column])))
+    return text(sa.select(*_travelling(table, largest.subquery("largest"), [column])))
 
 
 def select_count(table: Table, where: Sequence[Condition]) -> str:
     """One row with the number of rows as `n`."""
-    return _text(sa.select(sa.func.count().label("n")).select_from(sql_table(table)).where(*_clauses(table, where)))
+    return text(sa.select(sa.func.count().label("n")).select_from(sql_table(table)).where(*_clauses(table, where)))
 
 
 def nothing_of(table: Table) -> str:
     """A SELECT with the table's columns and no row."""
-    return _text(sa.select(*sql_table(table).c).limit(0))
+    return text(sa.select(*sql_table(table).c).limit(0))
 
 
 def merge(table: Table, staged: str) -> str:
@@ -175,5 +175,6 @@ def _literal(value: Value) -> Value:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
-def _text(statement: sa.Select[Any]) -> str:
+def text(statement: sa.SelectBase) -> str:
+    """A statement with its values written in, as connectorx takes it."""
     return str(statement.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))

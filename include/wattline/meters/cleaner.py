@@ -1,0 +1,217 @@
+"""The cleaning of a MyEMS installation: reads readings, judges them, and writes the marks that change.
+
+A first look at all points tells those at which there may be something to find; the rest is good. Only of these few are
+the readings read that a judgement needs: they reach further back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import cast
+
+import polars as pl
+import sqlalchemy as sa
+
+from wattline.meters.cleaning import PATIENCE, POINT, READING, crossed, judge, suspects
+from wattline.meters.databases import Databases
+from wattline.meters.marks import ROWS, Readings
+from wattline.meters.tables import BIG, SETTING, VALUE
+from wattline.window import Window
+
+_PIECE_ROWS = 8 * ROWS
+"""About how many readings are cleaned at a time; of those that are not checked the ids are in memory."""
+_SHORTEST, _LONGEST = timedelta(hours=6), timedelta(days=7)
+_HOUR = timedelta(hours=1)
+_STRAY = 0.01
+"""Share of the ids of a time, at either end, that may be strays: readings with a wrong time."""
+
+_POINTS = sa.table("tbl_points", *map(sa.column, ("id", "object_type", "low_limit", "high_limit")))
+_LINKS = sa.table("tbl_meters_points", sa.column("meter_id"), sa.column("point_id"))
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What a cleaning did.
+
+    Attributes:
+        read: readings of the window, of all points.
+        bad: how many were marked bad, by reason, in the window and beside it.
+        good: how many were marked good.
+        unchecked: how many wait for later readings.
+        findings: what is wrong with the register, each a sentence with its remedy.
+    """
+
+    read: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+    good: int = 0
+    unchecked: int = 0
+    findings: tuple[str, ...] = ()
+
+    def __add__(self, other: Cleaned) -> Cleaned:
+        return Cleaned(
+            self.read + other.read,
+            self.bad + other.bad,
+            self.good + other.good,
+            self.unchecked + other.unchecked,
+            self.findings + other.findings,
+        )
+
+
+def clean(
+    databases: Databases,
+    window: Window,
+    *,
+    until: datetime | None = None,
+    patience: timedelta = PATIENCE,
+    recheck: bool = False,
+) -> Cleaned:
+    """Judge the readings of a window, and write the marks that change.
+
+    Beside them are judged: readings up to 2 × `patience` before the window, which may have waited for those of the
+    window; and readings of any earlier time that are unchecked and arrived with those of the window, by their ids, with
+    all within 2 × `patience` of them. A reading that is marked bad stays so, whoever marked it; one that is marked good
+    is judged again.
+
+    Args:
+        databases: system and energy are read; historical is read, and its `tbl_energy_value.is_bad` written.
+        window: of any length; memory does not grow with it.
+        until: up to when the readings have arrived; the window's end by default.
+        patience: how long a counter may be off its line; see `wattline.meters.cleaning`.
+        recheck: whether marks of before count for nothing: then readings become good again, too.
+
+    Returns:
+        Counts, and findings on the register.
+
+    Raises:
+        TerminalError: a table or a right is missing.
+        TransientError: a server cannot be reached; what is written so far is right, and a rerun does the rest.
+    """
+    points = read_points(databases)
+    done = Cleaned(findings=tuple(_findings(points)))
+    if points.is_empty():
+        return done
+    work = _Work(Readings(databases.historical, points), points, until or window.end, patience, recheck)
+    since = window.start - work.reach
+    for piece in _pieces(window, points.height):
+        done += work.all_points(piece, since)
+        since = piece.end
+    for late, concerned in work.late(since=window.start - work.reach):
+        for piece in _pieces(late, len(concerned)):
+            done += work.some_points(concerned, piece)
+    return done
+
+
+def read_points(databases: Databases) -> pl.DataFrame:
+    """Every point of type ENERGY_VALUE by POINT; where it has several meters, the smallest `max_rate` of them."""
+    is_energy = _POINTS.c.object_type == sa.literal_column("'ENERGY_VALUE'")
+    found = databases.system.fetch(
+        sa.select(_POINTS.c.id.label("point_id"), _POINTS.c.low_limit, _POINTS.c.high_limit).where(is_energy)
+    )
+    links = databases.system.fetch(sa.select(_LINKS.c.meter_id, _LINKS.c.point_id)).cast(
+        dict.fromkeys(_LINKS.c.keys(), BIG)
+    )
+    known = databases.energy.read(SETTING, columns=["meter_id", "max_rate"])
+    rates = links.join(known, on="meter_id").group_by("point_id").agg(pl.col("max_rate").min())
+    points = found.with_columns(pl.col("point_id").cast(BIG), pl.col("low_limit", "high_limit").cast(VALUE))
+    return points.join(rates, on="point_id", how="left").select(POINT.names()).sort("point_id")
+
+
+def _findings(points: pl.DataFrame) -> Iterator[str]:
+    for point, low, high, _ in crossed(points).iter_rows():
+        yield (
+            f"point {point}: low_limit {low} is above high_limit {high}, so no reading is held against them. "
+            "Correct the limits in tbl_points"
+        )
+
+
+@dataclass
+class _Work:
+    """One cleaning.
+
+    Attributes:
+        first_id: where the ids of the readings around the window begin.
+        last_id: where they end; None while there are none.
+    """
+
+    readings: Readings
+    points: pl.DataFrame
+    until: datetime
+    patience: timedelta
+    recheck: bool
+    first_id: int | None = None
+    last_id: int | None = None
+
+    @property
+    def reach(self) -> timedelta:
+        """How far what decides about a reading may lie from it."""
+        return 2 * self.patience
+
+    def all_points(self, window: Window, since: datetime) -> Cleaned:
+        """Clean the window at every point, and from `since` on where something may have waited for it."""
+        unchecked = [pl.DataFrame(schema={"point_id": BIG, "id": BIG})]
+        odd: set[int] = set()
+        read, last = 0, pl.DataFrame(schema=READING)
+        for rows in self.readings.slices(window.start - self.reach, window.end + self.reach):
+            linked = pl.concat([last, rows])
+            odd.update(suspects(linked, self.points))
+            last = linked.sort("at", "id").unique("point_id", keep="last")
+            self._note_ids(rows, window)
+            own = rows.filter(_within(window.start, window.end))
+            read += own.height
+            unchecked.append(own.filter(pl.col("is_bad").is_null()).select("point_id", "id"))
+        calm = pl.concat(unchecked).filter(~pl.col("point_id").is_in(list(odd)))["id"]
+        self.readings.mark(calm, bad=False)
+        return Cleaned(read=read, good=calm.len()) + self.some_points(
+            sorted(odd), Window(min(since, window.start), window.end)
+        )
+
+    def some_points(self, points: Sequence[int], window: Window) -> Cleaned:
+        """Clean the window at the points that are named."""
+        done = Cleaned()
+        for rows in self.readings.of(points, window.start - self.reach, window.end + self.reach):
+            judged = judge(rows, self.points, until=self.until, patience=self.patience, recheck=self.recheck)
+            own = judged.join(rows.select("id", "at", was="is_bad"), on="id").filter(_within(window.start, window.end))
+            bad = own.filter("is_bad", ~pl.col("was").fill_null(value=False))
+            unmarked = pl.col("was").is_null() | (pl.col("was") & self.recheck)
+            good = own.filter(~pl.col("is_bad"), unmarked)["id"]
+            self.readings.mark(bad["id"], bad=True)
+            self.readings.mark(good, bad=False, even_bad=self.recheck)
+            reasons = Counter(bad["reason"].cast(pl.String).to_list())
+            waiting = own.filter(pl.col("is_bad").is_null(), pl.col("was").is_null())
+            done += Cleaned(bad=reasons, good=good.len(), unchecked=waiting.height)
+        return done
+
+    def late(self, since: datetime) -> Iterator[tuple[Window, list[int]]]:
+        """Where readings before `since` arrived with those of the window: the time around them, and their points."""
+        if self.first_id is None or self.last_id is None:
+            return
+        found = self.readings.unchecked(since, self.first_id, self.last_id)
+        hours = found.select("point_id", hour=pl.col("at").dt.truncate("1h")).unique().sort("hour")
+        apart = (pl.col("hour").diff() > 2 * self.reach).fill_null(value=False)
+        for _, group in hours.group_by(apart.cum_sum(), maintain_order=True):
+            first, last = (cast("datetime", group["hour"][place]) for place in (0, -1))
+            around = Window(first - self.reach, last + _HOUR + self.reach)
+            yield around, group["point_id"].unique().sort().to_list()
+
+    def _note_ids(self, rows: pl.DataFrame, window: Window) -> None:
+        ids = rows.filter(_within(window.start - _HOUR, window.end + _HOUR))["id"]
+        low, high = ids.quantile(_STRAY, "lower"), ids.quantile(1 - _STRAY, "higher")
+        if low is not None and high is not None:
+            self.first_id = int(low) if self.first_id is None else min(self.first_id, int(low))
+            self.last_id = int(high) if self.last_id is None else max(self.last_id, int(high))
+
+
+def _pieces(window: Window, points: int) -> Iterator[Window]:
+    """The window in pieces of about _PIECE_ROWS, if each of `points` is read once a minute."""
+    length = min(max(timedelta(minutes=_PIECE_ROWS // points), _SHORTEST), _LONGEST)
+    start = window.start
+    while start < window.end:
+        yield Window(start, min(start + length, window.end))
+        start += length
+
+
+def _within(start: datetime, end: datetime) -> pl.Expr:
+    return pl.col("at").is_between(start, end, closed="left")

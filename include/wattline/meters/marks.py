@@ -1,0 +1,128 @@
+"""Readings of counters with their marks: MyEMS's `tbl_energy_value`, of which marks are written and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from wattline.meters.registry import instant
+from wattline.meters.tables import BIG, VALUE
+from wattline.storage import sql
+from wattline.storage.mysql import MySQLStore
+
+ROWS = 300_000
+"""About how many readings are in memory at once."""
+_SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+_MARKED_AT_ONCE = 10_000
+"""Rows of one transaction: while it lasts, it may keep a gateway from inserting at the table's end."""
+_RUN = 16
+"""From so many ids in a row on, a range of ids is quicker than a list."""
+
+_VALUE = sa.table(
+    "tbl_energy_value",
+    sa.column("id", sa.BigInteger()),
+    sa.column("point_id", sa.BigInteger()),
+    sa.column("utc_date_time", mysql.DATETIME()),
+    sa.column("actual_value"),
+    sa.column("is_bad", sa.Integer()),
+)
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The readings of some points.
+
+    Every method gives columns of `wattline.meters.cleaning.READING`, in no order.
+
+    Attributes:
+        store: the historical database.
+        points: a column `point_id` (BIG), each once; readings of other points are not seen.
+    """
+
+    store: MySQLStore
+    points: pl.DataFrame
+
+    def slices(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
+        """The readings of all points in `[start, end)`, in steps of time with about ROWS readings."""
+        step = max(ROWS // self.points.height * _MINUTE, _MINUTE)
+        while start < end:
+            limit = 2 * ROWS if step > _SECOND else None
+            rows = self._fetch(*_between(start, min(start + step, end)), limit=limit)
+            if rows.height == limit:
+                step = max(step // 2, _SECOND)
+                continue
+            yield rows
+            start += step
+            step = step * 2 if rows.height < ROWS // 2 else step
+
+    def of(self, points: Sequence[int], start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
+        """The readings of some points in `[start, end)`, so many points at a time that they have about ROWS."""
+        left, share = list(points), max(ROWS // max((end - start) // _MINUTE, 1), 1)
+        while left:
+            limit = 2 * ROWS if share > 1 else None
+            rows = self._fetch(*_between(start, end), _VALUE.c.point_id.in_(left[:share]), limit=limit)
+            if rows.height == limit:
+                share //= 2
+                continue
+            yield rows
+            left = left[share:]
+
+    def unchecked(self, before: datetime, first_id: int, last_id: int) -> pl.DataFrame:
+        """Those of a time before `before`, with an id from `first_id` to `last_id`, that nobody checked."""
+        ids = _VALUE.c.id.between(first_id, last_id)
+        return self._fetch(ids, _VALUE.c.utc_date_time < _time(before), _VALUE.c.is_bad.is_(None))
+
+    def mark(self, ids: pl.Series, *, bad: bool, even_bad: bool = False) -> None:
+        """Set `is_bad` of readings; killed within, it leaves some marked and the others as they were.
+
+        Args:
+            ids: which.
+            bad: what they are.
+            even_bad: whether one that is marked bad may become good. Otherwise it stays bad even if somebody marked it
+                after it was read.
+        """
+        clauses: list[sa.ColumnElement[bool]] = [_VALUE.c.is_bad.is_(None)]
+        if bad or even_bad:
+            clauses.append(_VALUE.c.is_bad != int(bad))
+        for chosen in _batches(ids):
+            statement = sa.update(_VALUE).where(chosen, sa.or_(*clauses)).values(is_bad=int(bad))
+            with self.store.transaction() as cursor:
+                cursor.execute(str(statement.compile(dialect=sql.DIALECT, compile_kwargs={"literal_binds": True})))
+
+    def _fetch(self, *clauses: sa.ColumnElement[bool], limit: int | None = None) -> pl.DataFrame:
+        at = sa.func.to_seconds(_VALUE.c.utc_date_time).label("at")
+        columns = (_VALUE.c.id, _VALUE.c.point_id, at, _VALUE.c.actual_value.label("value"), _VALUE.c.is_bad)
+        typed = self.store.fetch(sa.select(*columns).where(*clauses).limit(limit)).select(
+            pl.col("id", "point_id").cast(BIG),
+            instant("at"),
+            pl.col("value").cast(VALUE),
+            pl.col("is_bad").cast(pl.Boolean),
+        )
+        return typed.join(self.points.select("point_id"), on="point_id", how="semi")
+
+
+def _batches(ids: pl.Series) -> Iterator[sa.ColumnElement[bool]]:
+    """Conditions that name _MARKED_AT_ONCE ids each: many in a row by their ends, the others one by one."""
+    for part in ids.sort().to_frame("id").iter_slices(_MARKED_AT_ONCE):
+        run = (pl.col("id").diff() != 1).fill_null(value=True).cum_sum()
+        runs = part.group_by(run.alias("run")).agg(first=pl.col("id").min(), last=pl.col("id").max(), ids="id")
+        is_long = pl.col("ids").list.len() >= _RUN
+        ranges = [
+            _VALUE.c.id.between(first, last) for first, last in runs.filter(is_long).select("first", "last").iter_rows()
+        ]
+        single = runs.filter(~is_long)["ids"].explode().to_list()
+        yield sa.or_(*ranges, *([_VALUE.c.id.in_(single)] if single else []))
+
+
+def _between(start: datetime, end: datetime) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return _VALUE.c.utc_date_time >= _time(start), _VALUE.c.utc_date_time < _time(end)
+
+
+def _time(moment: datetime) -> sa.ColumnElement[datetime]:
+    """An instant as the server compares it with a DATETIME."""
+    return sa.literal(moment.astimezone(UTC).replace(tzinfo=None), mysql.DATETIME())

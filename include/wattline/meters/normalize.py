@@ -1,0 +1,123 @@
+"""Normalize: readings of a chunk to hours, with the state that the next chunk begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from wattline.meters.exact import Units, to_decimals, to_units
+from wattline.meters.plan import Job
+from wattline.meters.readings import Chunk
+from wattline.meters.rule import NEVER, Hours, Meters, Numbers, Readings, hours
+from wattline.meters.tables import QUALITY, REASONS
+
+BLOCK_ROWS = 300_000
+"""About how many readings the rule sees at once: it needs many numbers for each of them."""
+_SECOND = 1_000_000
+_MEASURES = ("raw_increment", "rolled_over", "fall", "initial_value", "last_value", "actual_value")
+
+
+@dataclass
+class Normalizer:
+    """Computes a job's chunks one after the other.
+
+    Attributes:
+        job: the slots.
+        base: per meter of the job the counter before the next chunk, never negative.
+        base_at: when that was read, or NEVER.
+    """
+
+    job: Job
+    base: Units
+    base_at: Numbers
+
+    @classmethod
+    def start(cls, job: Job, bases: pl.DataFrame) -> Normalizer:
+        """A normalizer before the first chunk; `bases` as `readings.bases` gives them."""
+        known = job.meters.select("meter_id").join(bases, on="meter_id", how="left", maintain_order="left")
+        at = known["at"].dt.epoch("s").fill_null(NEVER).to_numpy(writable=True)
+        return cls(job, np.maximum(to_units(known["value"].fill_null(0)), 0), at)
+
+    def hours(self, chunk: Chunk) -> pl.DataFrame:
+        """The chunk's slots by the contract QUALITY, every one as if it was computed for the first time."""
+        return pl.concat(self.blocks(chunk)).sort(QUALITY.key)
+
+    def blocks(self, chunk: Chunk) -> Iterator[pl.DataFrame]:
+        """As `hours`, some meters at a time."""
+        share = max(BLOCK_ROWS * chunk.slots.height // max(chunk.readings.height, 1), 1)
+        point, at = chunk.readings["point"].to_numpy(), chunk.readings["at"].to_numpy()
+        for slots in chunk.slots.sort("point_id", "meter_id").iter_slices(share):
+            own = _places(self.job.points, slots["point_id"])
+            near = np.flatnonzero((point >= own[0]) & (point <= own[-1]))
+            units = to_units(chunk.readings["value"].gather(near))
+            yield self._block(slots, _ordered(point[near], at[near], units), own)
+
+    def _block(self, slots: pl.DataFrame, rows: tuple[Numbers, Numbers, Units], own: Numbers) -> pl.DataFrame:
+        """Some meters: `slots`, the readings of their points by point and time, and the places of their points."""
+        places = _places(self.job.meters["meter_id"], slots["meter_id"])
+        meters = self._meters(places, slots)
+        readings = _of_meters(meters, rows, own, self.job.seconds)
+        result = hours(meters, readings, self.job.seconds, self.job.mode, self.job.places)
+        ends = result.take(np.cumsum(meters.slots) - 1)
+        self.base[places], self.base_at[places] = ends.last_value, ends.last_at
+        return _frame(result, slots["meter_id"], self.job.seconds)
+
+    def _meters(self, places: Numbers, slots: pl.DataFrame) -> Meters:
+        chosen = self.job.meters[places]
+        return Meters(
+            first_slot=slots["first_slot"].dt.epoch("s").to_numpy(),
+            slots=slots["slots"].to_numpy(),
+            base=self.base[places],
+            base_at=self.base_at[places],
+            low=to_units(chosen["low_limit"]),
+            high=to_units(chosen["high_limit"]),
+            modulus=to_units(chosen["modulus"].fill_null(0)),
+        )
+
+
+def _places(ids: pl.Series, wanted: pl.Series) -> Numbers:
+    """Where each of `wanted` is in `ids`, which is sorted and holds it."""
+    return np.searchsorted(ids.to_numpy(), wanted.to_numpy())
+
+
+def _ordered(point: Numbers, at: Numbers, value: Units) -> tuple[Numbers, Numbers, Units]:
+    """The three by point and time; of one point and second, in the order in which they came."""
+    # Sorting small numbers is a matter of counting them; and mostly the times are in order then.
+    order = np.argsort((point - point.min(initial=0)).astype(np.uint16), kind="stable")
+    by_time = np.diff(at[order].astype(np.int64)) >= 0
+    if not np.all(by_time | (np.diff(point[order].astype(np.int64)) != 0)):
+        order = np.lexsort((at, point))
+    return point[order].astype(np.int64), at[order].astype(np.int64), value[order]
+
+
+def _of_meters(meters: Meters, rows: tuple[Numbers, Numbers, Units], own: Numbers, seconds: int) -> Readings:
+    """Each meter's readings within its slots; `own` has the place of its point, which other meters may share."""
+    point, at, value = rows
+    first, last = np.searchsorted(point, own, "left"), np.searchsorted(point, own, "right")
+    count = last - first
+    meter = np.repeat(np.arange(len(own)), count)
+    taken = np.arange(len(meter)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+    end = meters.first_slot + meters.slots * seconds
+    inside = (at[taken] >= meters.first_slot[meter]) & (at[taken] < end[meter])
+    taken, meter = taken[inside], meter[inside]
+    return Readings(meter, at[taken], value[taken])
+
+
+def _frame(result: Hours, ids: pl.Series, seconds: int) -> pl.DataFrame:
+    start = pl.Series(result.start * _SECOND, dtype=pl.Datetime("us", "UTC"))
+    outcome = pl.Series(np.array(REASONS, dtype=object)[result.outcome], dtype=pl.String)
+    columns = {
+        "meter_id": ids.gather(result.meter),
+        "start_datetime_utc": start,
+        "minutes": pl.repeat(seconds // 60, start.len(), dtype=pl.Int32(), eager=True),
+        "reason": outcome,
+        "outcome": outcome,
+        "readings": pl.Series(result.readings, dtype=pl.Int32()),
+        **{name: to_decimals(name, getattr(result, name)) for name in _MEASURES},
+        "revised_from": pl.repeat(None, start.len(), dtype=QUALITY.schema["revised_from"], eager=True),
+        "revised_at": pl.repeat(None, start.len(), dtype=QUALITY.schema["revised_at"], eager=True),
+    }
+    return pl.DataFrame(columns).select(QUALITY.schema.names())

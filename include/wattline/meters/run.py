@@ -1,0 +1,68 @@
+"""One normalization from beginning to end in one process: what Airflow's tasks do one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import polars as pl
+
+from wattline.meters import store
+from wattline.meters.databases import Databases
+from wattline.meters.normalize import Normalizer
+from wattline.meters.plan import Job, Options, job
+from wattline.meters.readings import Chunk, bases, chunks
+from wattline.meters.registry import hourly_places, read_meters
+from wattline.meters.upgrade import require_unique
+from wattline.window import Window
+
+
+def normalize(
+    databases: Databases, window: Window, options: Options, *, live: bool, moment: datetime | None = None
+) -> Mapping[str, int]:
+    """Compute and store the slots that a run owes.
+
+    The next chunk is read while one is computed and written: the server and this process work at the same time.
+
+    Args:
+        databases: the installation.
+        window: the run's interval, `minutes_to_clean` earlier than the clock.
+        options: the settings.
+        live: whether the run goes on from the newest rows and looks back.
+        moment: what `revised_at` says; the clock by default.
+
+    Returns:
+        How many hours were new, revised, unchanged.
+
+    Raises:
+        TerminalError: the register or a table is not what it must be.
+        TransientError: a server cannot be reached.
+    """
+    require_unique(databases.energy, ["meter"])
+    planned = job(read_meters(databases), window, options, live=live, places=hourly_places(databases.energy))
+    counts: Counter[str] = Counter()
+    newest = planned.meters.select("meter_id", "newest")
+    for hours in computed(databases, planned):
+        compared = store.compare(databases.energy, hours, newest, moment or datetime.now(UTC))
+        counts.update(store.write(databases.energy, compared))
+    return {kind: counts[kind] for kind in store.KINDS}
+
+
+def computed(databases: Databases, planned: Job) -> Iterator[pl.DataFrame]:
+    """The job's hours by the contract QUALITY, chunk by chunk."""
+    if planned.meters.is_empty():
+        return
+    normalizer = Normalizer.start(planned, bases(databases.historical, planned))
+    for chunk in _ahead(chunks(databases.historical, planned)):
+        yield normalizer.hours(chunk)
+
+
+def _ahead(source: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The chunks, each read while the one before is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source, None)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            yield chunk

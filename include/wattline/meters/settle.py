@@ -1,0 +1,78 @@
+"""Brings computed slots into the energy database: rows, removed rows and findings, all of them or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from wattline.meters.tables import FINDING, HOURLY
+from wattline.storage.mysql import MySQLStore
+from wattline.storage.store import Condition, between
+from wattline.window import Window
+
+_REMOVE = {
+    "offline_meter": "DELETE FROM tbl_offline_meter_hourly WHERE offline_meter_id = %s AND start_datetime_utc = %s",
+    "virtual_meter": "DELETE FROM tbl_virtual_meter_hourly WHERE virtual_meter_id = %s AND start_datetime_utc = %s",
+}
+_RESOLVE = "DELETE FROM meter_finding WHERE kind = %s AND meter_id = %s AND start_datetime_utc = %s AND subject = %s"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to change, of one kind of meter.
+
+    Attributes:
+        kind: offline_meter or virtual_meter.
+        rows: hourly rows to write.
+        removed: hourly rows to remove; the key alone counts.
+        findings: FINDING rows that hold.
+        known: FINDING rows that are stored; those that do not hold any more are removed.
+    """
+
+    kind: str
+    rows: pl.DataFrame
+    removed: pl.DataFrame
+    findings: pl.DataFrame
+    known: pl.DataFrame
+
+
+def known_rows(energy: MySQLStore, kind: str, ids: Sequence[int], window: Window) -> pl.DataFrame:
+    """The hourly rows of some meters in a window."""
+    if not ids:
+        return HOURLY[kind].schema.to_frame()
+    where = [Condition(f"{kind}_id", "in", ids), *between("start_datetime_utc", window.start, window.end)]
+    return energy.read(HOURLY[kind], where)
+
+
+def known_findings(energy: MySQLStore, kind: str, window: Window) -> pl.DataFrame:
+    """The findings of all meters of a kind in a window."""
+    return energy.read(
+        FINDING, [Condition("kind", "=", kind), *between("start_datetime_utc", window.start, window.end)]
+    )
+
+
+def settle(energy: MySQLStore, change: Change) -> None:
+    """Write a change in one transaction; a killed process leaves all of it or nothing.
+
+    Raises:
+        TransientError: the server cannot be reached, or another writer is in the way; nothing was written.
+        TerminalError: a value does not fit, or a right is missing; nothing was written.
+    """
+    resolved = change.known.join(change.findings, on=FINDING.key, how="anti")
+    new = change.findings.join(change.known, on=FINDING.schema.names(), how="anti")
+    if all(part.is_empty() for part in (change.rows, change.removed, resolved, new)):
+        return
+    with energy.transaction() as cursor:
+        _run(cursor, _REMOVE[change.kind], change.removed.select(HOURLY[change.kind].key))
+        _run(cursor, _RESOLVE, resolved.select(FINDING.key))
+        energy.upsert(HOURLY[change.kind], change.rows)
+        energy.upsert(FINDING, new)
+
+
+def _run(cursor: Any, statement: str, rows: pl.DataFrame) -> None:
+    for row in rows.iter_rows():
+        cursor.execute(statement, [each.replace(tzinfo=None) if isinstance(each, datetime) else each for each in row])
