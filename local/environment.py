@@ -9,6 +9,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from local.private import secret, write_private
@@ -85,10 +86,16 @@ class Environment:
             "WATTLINE_MONGO_URL": self._url("mongodb", "pipelines"),
             **{f"WATTLINE_MYEMS_{part.upper()}_URL": self._url("mysql", "meters", MYEMS[part]) for part in MYEMS},
             "WATTLINE_MYEMS_OWNER_URL": self.mariadb.url(MYEMS["energy"]),
+            "WATTLINE_METERS_START": self._meters_start(),
             "WATTLINE_AIRFLOW_URL": self.settings.airflow_url,
             "WATTLINE_AIRFLOW_USER": ADMIN,
             "WATTLINE_AIRFLOW_PASSWORD": self.password(f"airflow_{ADMIN}"),
         }
+
+    def _meters_start(self) -> str:
+        """Where meters begin: three days before the stack was first started, which holds what the demo simulates."""
+        start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=3)
+        return secret(self._secrets / "meters_start", start.isoformat)
 
     def _oncall(self) -> dict[str, str]:
         key, password = self.password("sms_key"), self.password("sms_secret")

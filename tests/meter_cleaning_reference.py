@@ -54,7 +54,7 @@ def reasons(line: Line, terms: Terms) -> list[str | None]:
 
 def _falls(line: Line, terms: Terms, look: _Look) -> None:
     for fall in range(len(line) - 1):
-        if line[fall + 1][1] >= line[fall][1] or not _linked(line, fall, fall + 1, terms):
+        if line[fall + 1][1] >= line[fall][1]:
             continue
         back, growing = _return_of_dip(line, fall, terms)
         before = _line_before_spike(line, fall, terms)
@@ -80,10 +80,10 @@ def _rises(line: Line, terms: Terms, rate: int, look: _Look) -> dict[int, str]:
     found: dict[int, str] = {}
     for start in range(len(line) - 1):
         (second, value), (next_second, top) = line[start], line[start + 1]
-        if top - value <= rate * (next_second - second) or not _linked(line, start, start + 1, terms):
+        if top - value <= rate * (next_second - second):
             continue
         for place in range(start + 2, len(line)):
-            if not _linked(line, place - 1, place, terms) or not _short(line, start, place, terms):
+            if not _short(line, start, place, terms):
                 break
             if line[place][1] - value <= rate * (line[place][0] - second):
                 if 2 * (top - line[place][1]) >= top - value:
@@ -99,7 +99,7 @@ def _return_of_dip(line: Line, fall: int, terms: Terms) -> tuple[int | None, boo
     """Where a dip from `fall` on would end, if it does and may; or whether it may still be going on."""
     values = [value for _, value in line]
     for place in range(fall + 2, len(line)):
-        if not _linked(line, place - 1, place, terms) or not _short(line, fall, place, terms):
+        if not _short(line, fall, place, terms):
             return None, False
         if values[place] >= values[fall]:
             jump = max(values[each] - values[each - 1] for each in range(fall + 2, place + 1))
@@ -112,7 +112,7 @@ def _line_before_spike(line: Line, fall: int, terms: Terms) -> int | None:
     """The last reading before a spike that would end at `fall`, if there may be one."""
     values = [value for _, value in line]
     for place in range(fall - 1, -1, -1):
-        if not _linked(line, place, place + 1, terms) or not _short(line, place, fall + 1, terms):
+        if not _short(line, place, fall + 1, terms):
             return None
         if values[place] <= values[fall + 1]:
             jump = max(values[each] - values[each - 1] for each in range(place + 1, fall + 1))
@@ -126,10 +126,6 @@ def _short(line: Line, first: int, last: int, terms: Terms) -> bool:
     silences = [later - earlier for earlier, later in pairwise(seconds)]
     span = seconds[-1] - seconds[0]
     return span <= 2 * terms.patience and span - max(silences) <= terms.patience
-
-
-def _linked(line: Line, first: int, last: int, terms: Terms) -> bool:
-    return line[last][0] - line[first][0] <= 2 * terms.patience
 
 
 def _mark(marks: dict[int, str], places: Iterable[int], reason: str) -> None:

@@ -175,7 +175,7 @@ class StoreHoursOperator(MeterOperator):
 
         staging, counts, moment = self.staging(context), Counter[str](), datetime.now(UTC)
         slots = [staging.read("meters").clear().select(meter_id="meter_id", start_datetime_utc="newest")]
-        newest = self.job(context).meters.select("meter_id", "newest")
+        newest = self.job(context).newest
         with self.databases() as databases:
             for part in self.parts(context):
                 compared = compare(databases.energy, staging.read(f"hours_{part}"), newest, moment)

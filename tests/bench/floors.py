@@ -7,18 +7,17 @@ JSON.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from tests.bench.memory import peak_mb
 from wattline.solar.tables import CUSTOMER, READING
 from wattline.storage.bson_frames import encode, validator
 from wattline.storage.documents import create_collection
@@ -70,13 +69,6 @@ def make_target(database: Database[Any], name: str) -> None:
     """An empty collection with the validator and the indexes of readings, in place of any other."""
     database.drop_collection(name)
     create_collection(database, name, validator(READING), READING.indexes)
-
-
-def peak_mb() -> float:
-    """Most memory that this process held; `ru_maxrss` would also count its parent's at the time of the start."""
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert peak
-    return int(peak[1]) / 1024
 
 
 def _page(cursor: Any, last: list[str]) -> list[tuple[str]]:

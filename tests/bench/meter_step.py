@@ -13,7 +13,7 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
-from tests.bench.floors import peak_mb
+from tests.bench.memory import peak_mb
 from wattline.meters.databases import Databases
 from wattline.meters.plan import Options
 from wattline.meters.run import normalize

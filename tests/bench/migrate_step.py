@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.bench.floors import peak_mb
+from tests.bench.memory import peak_mb
 from wattline.migrate.checks import Plan, examine
 from wattline.migrate.extract import extract
 from wattline.migrate.judge import judge, pass_on

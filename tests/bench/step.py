@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 from pymongo import MongoClient
 
-from tests.bench.floors import peak_mb
+from tests.bench.memory import peak_mb
 from wattline.migrate.checks import examine
 from wattline.migrate.extract import extract
 from wattline.migrate.judge import judge, pass_on

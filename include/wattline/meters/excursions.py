@@ -79,28 +79,26 @@ def find(line: Line, terms: Terms) -> tuple[Kinds, Flags]:
 
 def _once(line: Line, terms: Terms) -> tuple[Kinds, Flags]:
     """One look: falls first; rises that are too fast only at points where no fall was settled."""
-    gap = np.diff(line.seconds) > 2 * terms.patience
-    stretch = np.concatenate(([0], np.cumsum((np.diff(line.point) != 0) | gap)))
-    kind, waiting = _falls(line, stretch, terms)
+    kind, waiting = _falls(line, terms)
     if (line.rates >= 0).any():
         settled = np.zeros(line.rates.size, np.bool_)
         settled[line.point[kind > 0]] = True
-        fast, undecided = _rises(line, stretch, terms)
+        fast, undecided = _rises(line, terms)
         free = ~settled[line.point]
         kind[fast & free] = TOO_FAST
         waiting |= undecided & free
     return kind, waiting
 
 
-def _falls(line: Line, stretch: Numbers, terms: Terms) -> tuple[Kinds, Flags]:
+def _falls(line: Line, terms: Terms) -> tuple[Kinds, Flags]:
     size = line.point.size
     kind = np.zeros(size, np.int8)
-    at = np.flatnonzero((np.diff(line.value) < 0) & (np.diff(stretch) == 0))
+    at = np.flatnonzero((np.diff(line.value) < 0) & (np.diff(line.point) == 0))
     if not at.size:
         return kind, np.zeros(size, np.bool_)
-    down = _Track(stretch, line.seconds, line.value).follow(at, terms.patience)
+    down = _Track(line.point, line.seconds, line.value).follow(at, terms.patience)
     # A spike is a dip of the line that is read backwards and upside down.
-    turned = _Track(stretch[-1] - stretch[::-1], -line.seconds[::-1], -line.value[::-1])
+    turned = _Track(line.point[-1] - line.point[::-1], -line.seconds[::-1], -line.value[::-1])
     up = turned.follow(size - 2 - at, terms.patience)
     spike, dip, waiting = _causes(line, at, down, up, terms)
     first = size - 1 - up.last
@@ -132,12 +130,12 @@ def _causes(line: Line, at: Numbers, down: _Runs, up: _Runs, terms: Terms) -> tu
     return spike, dip, (growing & ~only_spike) | young
 
 
-def _rises(line: Line, stretch: Numbers, terms: Terms) -> tuple[Flags, Flags]:
+def _rises(line: Line, terms: Terms) -> tuple[Flags, Flags]:
     """Readings after a rise that no meter can make, up to the fall that takes it back; and those still without one."""
     size, rate = line.point.size, line.rates[line.point]
     above = line.value - np.maximum(rate, 0) * (line.seconds - line.seconds.min())
-    at = np.flatnonzero((np.diff(above) > 0) & (np.diff(stretch) == 0) & (rate[1:] >= 0))
-    runs = _Track(stretch, line.seconds, -above).follow(at, terms.patience)
+    at = np.flatnonzero((np.diff(above) > 0) & (np.diff(line.point) == 0) & (rate[1:] >= 0))
+    runs = _Track(line.point, line.seconds, -above).follow(at, terms.patience)
     back = np.minimum(runs.last + 1, size - 1)
     jump, fall = line.value[at + 1] - line.value[at], line.value[at + 1] - line.value[back]
     taken = runs.is_back & (fall >= jump - fall)
@@ -173,9 +171,9 @@ class _Runs:
 
 @dataclass(frozen=True)
 class _Track:
-    """Values over time; readings of one stretch belong together."""
+    """Values over time, point by point."""
 
-    stretch: Numbers
+    point: Numbers
     seconds: Numbers
     value: Numbers
 
@@ -192,7 +190,7 @@ class _Track:
         while going.size:
             here, top = last[going], at[going]
             there = np.minimum(here + 1, self.value.size - 1)
-            ended = (here == there) | (self.stretch[there] != self.stretch[here])
+            ended = (here == there) | (self.point[there] != self.point[here])
             rise = np.maximum(rise, self.value[there] - self.value[here])
             gap = np.maximum(gap, self.seconds[there] - self.seconds[here])
             span = self.seconds[there] - self.seconds[top]
@@ -210,9 +208,9 @@ class _Track:
         """Which falls may end: a counter that runs backwards has one with each reading, and none of them does."""
         if at.size * _MANY < self.value.size:
             return np.arange(at.size)
-        ends = np.searchsorted(self.stretch, self.stretch[at], side="right") - 1
+        ends = np.searchsorted(self.point, self.point[at], side="right") - 1
         span = int(np.ptp(self.seconds)) + 2 * patience + 1
-        moment = self.stretch * span + (self.seconds - self.seconds.min())
+        moment = self.point * span + (self.seconds - self.seconds.min())
         reach = np.minimum(np.searchsorted(moment, moment[at] + 2 * patience, side="right") - 1, ends)
         return np.flatnonzero((reach == ends) | (_highest(self.value, at + 1, reach) >= self.value[at]))
 

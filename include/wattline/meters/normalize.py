@@ -14,7 +14,7 @@ from wattline.meters.readings import Chunk
 from wattline.meters.rule import NEVER, Hours, Meters, Numbers, Readings, hours
 from wattline.meters.tables import QUALITY, REASONS
 
-BLOCK_ROWS = 300_000
+BLOCK_ROWS = 150_000
 """About how many readings the rule sees at once: it needs many numbers for each of them."""
 _SECOND = 1_000_000
 _MEASURES = ("raw_increment", "rolled_over", "fall", "initial_value", "last_value", "actual_value")
@@ -87,23 +87,33 @@ def _ordered(point: Numbers, at: Numbers, value: Units) -> tuple[Numbers, Number
     """The three by point and time; of one point and second, in the order in which they came."""
     # Sorting small numbers is a matter of counting them; and mostly the times are in order then.
     order = np.argsort((point - point.min(initial=0)).astype(np.uint16), kind="stable")
-    by_time = np.diff(at[order].astype(np.int64)) >= 0
-    if not np.all(by_time | (np.diff(point[order].astype(np.int64)) != 0)):
+    points, times = point[order].astype(np.int64), at[order].astype(np.int64)
+    if np.any((times[1:] < times[:-1]) & (points[1:] == points[:-1])):
         order = np.lexsort((at, point))
-    return point[order].astype(np.int64), at[order].astype(np.int64), value[order]
+        points, times = point[order].astype(np.int64), at[order].astype(np.int64)
+    return points, times, value[order]
 
 
 def _of_meters(meters: Meters, rows: tuple[Numbers, Numbers, Units], own: Numbers, seconds: int) -> Readings:
     """Each meter's readings within its slots; `own` has the place of its point, which other meters may share."""
     point, at, value = rows
-    first, last = np.searchsorted(point, own, "left"), np.searchsorted(point, own, "right")
-    count = last - first
-    meter = np.repeat(np.arange(len(own)), count)
-    taken = np.arange(len(meter)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
     end = meters.first_slot + meters.slots * seconds
-    inside = (at[taken] >= meters.first_slot[meter]) & (at[taken] < end[meter])
-    taken, meter = taken[inside], meter[inside]
-    return Readings(meter, at[taken], value[taken])
+    alone = len(own) == own[-1] - own[0] + 1 and np.all(np.diff(own) == 1)
+    if alone:
+        meter = point - own[0]
+    else:
+        first, count = _spans(point, own)
+        meter = np.repeat(np.arange(len(own)), count)
+        taken = np.arange(len(meter)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+        at, value = at[taken], value[taken]
+    inside = (at >= meters.first_slot[meter]) & (at < end[meter])
+    return Readings(meter, at, value) if np.all(inside) else Readings(meter[inside], at[inside], value[inside])
+
+
+def _spans(point: Numbers, own: Numbers) -> tuple[Numbers, Numbers]:
+    """Where each meter's readings begin in `point`, which is sorted, and how many they are."""
+    first = np.searchsorted(point, own, "left")
+    return first, np.searchsorted(point, own, "right") - first
 
 
 def _frame(result: Hours, ids: pl.Series, seconds: int) -> pl.DataFrame:

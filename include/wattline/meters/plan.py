@@ -77,6 +77,11 @@ class Job:
     mode: Mode
     places: int
 
+    @property
+    def newest(self) -> pl.DataFrame:
+        """meter_id and the start of its newest hourly row, null where it has none."""
+        return self.meters.select("meter_id", "newest")
+
     @cached_property
     def points(self) -> pl.Series:
         """The meters' points, each once, in ascending order."""

@@ -104,12 +104,12 @@ def chunks(store: MySQLStore, job: Job) -> Iterator[Chunk]:
         if readings is None:
             span = max(span // 2 // slot * slot, slot)
             continue
-        if not slots.is_empty():
-            yield Chunk(number, slots, readings)
-            number += 1
-        at += span
-        if readings.height < CHUNK_ROWS // 2:
+        at, number, few = at + span, number + (not slots.is_empty()), readings.height < CHUNK_ROWS // 2
+        if few:
             span *= 2
+        if not slots.is_empty():
+            yield Chunk(number - 1, slots, readings)
+            del readings  # it would stay in memory beside the next one
 
 
 def within(job: Job, start: int, end: int) -> pl.DataFrame:
@@ -151,17 +151,20 @@ def _read(store: MySQLStore, job: Job, slots: pl.DataFrame, limit: int | None) -
     first = pl.col("first_slot").dt.epoch("s")
     start, end = slots.select(first.min(), (first + pl.col("slots") * job.seconds).max().alias("end")).row(0)
     statement = _good(slots["point_id"], start, end)
-    places = pl.DataFrame({"point_id": job.points}).with_row_index("point")
     batches, count = [pl.DataFrame(schema=ROWS)], 0
     # Batch by batch, so that no more than one of them is there in the wide types of the wire.
     for batch in store.stream(statement if limit is None else statement.limit(limit)):
         count += batch.height
-        batches.append(
-            batch.join(places, on="point_id", how="inner", maintain_order="left").select(
-                "point", (pl.col("at") - EPOCH).cast(pl.UInt32).alias("at"), pl.col("value").cast(VALUE)
-            )
-        )
+        batches.append(_narrow(batch, job.points))
     return None if limit is not None and count >= limit else pl.concat(batches)
+
+
+def _narrow(batch: pl.DataFrame, points: pl.Series) -> pl.DataFrame:
+    """A batch as it came, by the schema ROWS; readings of other points are left out."""
+    place = points.search_sorted(batch["point_id"]).clip(0, points.len() - 1).cast(pl.UInt32).alias("point")
+    rows = batch.select(place, (pl.col("at") - EPOCH).cast(pl.UInt32).alias("at"), pl.col("value").cast(VALUE))
+    known = points.gather(place) == batch["point_id"]
+    return rows if known.all() else rows.filter(known)
 
 
 def _good(points: pl.Series, start: int, end: int) -> sa.Select[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import polars as pl
@@ -18,13 +18,15 @@ from wattline.meters.registry import hourly_places, read_meters
 from wattline.meters.upgrade import require_unique
 from wattline.window import Window
 
+_HOURS_AT_ONCE = 10_000
+
 
 def normalize(
     databases: Databases, window: Window, options: Options, *, live: bool, moment: datetime | None = None
 ) -> Mapping[str, int]:
     """Compute and store the slots that a run owes.
 
-    The next chunk is read while one is computed and written: the server and this process work at the same time.
+    One chunk is read, one computed and one written at the same time: the server and this process share the work.
 
     Args:
         databases: the installation.
@@ -43,20 +45,41 @@ def normalize(
     require_unique(databases.energy, ["meter"])
     planned = job(read_meters(databases), window, options, live=live, places=hourly_places(databases.energy))
     counts: Counter[str] = Counter()
-    newest = planned.meters.select("meter_id", "newest")
-    for hours in computed(databases, planned):
-        compared = store.compare(databases.energy, hours, newest, moment or datetime.now(UTC))
-        counts.update(store.write(databases.energy, compared))
+    at = moment or datetime.now(UTC)
+
+    def keep(hours: pl.DataFrame) -> None:
+        counts.update(store.write(databases.energy, store.compare(databases.energy, hours, planned.newest, at)))
+
+    with ThreadPoolExecutor(1) as writer:
+        kept: Future[None] | None = None
+        for hours in _gathered(computed(databases, planned)):
+            if kept is not None:
+                kept.result()
+            kept = writer.submit(keep, hours)
+        if kept is not None:
+            kept.result()
     return {kind: counts[kind] for kind in store.KINDS}
 
 
 def computed(databases: Databases, planned: Job) -> Iterator[pl.DataFrame]:
-    """The job's hours by the contract QUALITY, chunk by chunk."""
+    """The job's hours by the contract QUALITY, some meters of a chunk at a time."""
     if planned.meters.is_empty():
         return
     normalizer = Normalizer.start(planned, bases(databases.historical, planned))
     for chunk in _ahead(chunks(databases.historical, planned)):
-        yield normalizer.hours(chunk)
+        yield from normalizer.blocks(chunk)
+
+
+def _gathered(source: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The frames, small ones together: each write has a price of its own."""
+    waiting: list[pl.DataFrame] = []
+    for frame in source:
+        waiting.append(frame)
+        if sum(each.height for each in waiting) >= _HOURS_AT_ONCE:
+            yield pl.concat(waiting)
+            waiting = []
+    if waiting:
+        yield pl.concat(waiting)
 
 
 def _ahead(source: Iterator[Chunk]) -> Iterator[Chunk]:

@@ -51,9 +51,7 @@ def write(energy: MySQLStore, compared: pl.DataFrame) -> dict[str, int]:
     Returns:
         How many hours were new, revised, unchanged.
     """
-    quality = changed(compared).select(QUALITY.schema.names())
-    energy.upsert(QUALITY, quality)
-    energy.upsert(HOURLY["meter"], quality.select(HOURLY["meter"].schema.names()))
+    energy.upsert(QUALITY, changed(compared), also=[HOURLY["meter"]])
     counts = Counter(compared["_kind"].to_list())
     return {kind: counts[kind] for kind in KINDS}
 

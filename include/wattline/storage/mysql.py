@@ -28,6 +28,7 @@ from wattline.storage.store import Capabilities, Condition, Value, WriteResult
 _SESSION = "SET SESSION time_zone = '+00:00', sql_mode = 'TRADITIONAL'"
 _STAGED = "wattline_staged"
 _CHUNK = 20_000
+_STREAMED = 100_000
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
 """How LOAD DATA wants the characters that would end a field or a line."""
 
@@ -101,11 +102,20 @@ class MySQLStore:
     def stream(self, statement: sa.SelectBase) -> Iterator[pl.DataFrame]:
         """As `fetch`, batch by batch: the next one is received while one is used."""
         with self._reading():
-            for batch in self._batches(sql.text(statement)):
+            for batch in self._batches(sql.text(statement), _STREAMED):
                 yield cast("pl.DataFrame", pl.from_arrow(batch))
 
-    def upsert(self, table: Table, frame: pl.DataFrame) -> WriteResult:
+    def upsert(self, table: Table, frame: pl.DataFrame, also: Sequence[Table] = ()) -> WriteResult:
         """Insert the rows whose key is new, replace the others, all by one statement.
+
+        Args:
+            table: where the rows belong.
+            frame: the rows.
+            also: further tables of which the first one has every column; then, by a statement each, they get the same
+                rows.
+
+        Returns:
+            What was done to the first table.
 
         Raises:
             TerminalError: the frame breaks the table's contract or holds one key twice, or MySQL would have to change
@@ -120,6 +130,8 @@ class MySQLStore:
             self._stage(cursor, table, _as_text(rows))
             cursor.execute(sql.merge(table, _STAGED))
             result = _counted(rows.height, cursor.rowcount, self._connection.info())
+            for other in also:
+                cursor.execute(sql.merge(other, _STAGED))
             cursor.execute(f"DROP TEMPORARY TABLE {_STAGED}")
         return result
 
@@ -158,10 +170,10 @@ class MySQLStore:
 
     def _query(self, statement: str) -> pl.DataFrame:
         with self._reading():
-            return cast("pl.DataFrame", pl.from_arrow(self._batches(statement)))
+            return cast("pl.DataFrame", pl.from_arrow(self._batches(statement, _CHUNK)))
 
-    def _batches(self, statement: str) -> Any:
-        return connectorx.read_sql(self._url, statement, return_type="arrow_stream", batch_size=_CHUNK)
+    def _batches(self, statement: str, rows: int) -> Any:
+        return connectorx.read_sql(self._url, statement, return_type="arrow_stream", batch_size=rows)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
