@@ -24,7 +24,7 @@ from tests.servers import RunningServer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where workers share the tests, one has the end-to-end tests with their one platform, and no file is torn apart."""
+    """Where workers share the tests, one has all end-to-end tests with their platform, and no file is torn apart."""
     for item in items:
         end_to_end = item.path.is_relative_to(Path(__file__).parent / "e2e")
         item.add_marker(pytest.mark.xdist_group("e2e" if end_to_end else str(item.path)))

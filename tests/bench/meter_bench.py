@@ -22,6 +22,7 @@ from rich.table import Table
 
 from local.servers import MariaDB, free_port
 from tests.bench.meter_fill import create, empty, fill_hours, fill_readings
+from tests.bench.migrate_bench import BENCH_PYTHON
 from tests.servers import RunningServer
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -116,7 +117,7 @@ def measure(case: Case, server: RunningServer) -> dict[str, float]:
     figures = {"plain": plain, "own": own["seconds"], "peak_mb": own["peak_mb"], "hours": own["rows"]}
     if case.original:
         _take_back(urls[2], case)
-        theirs = _python("tests.bench.meter_reference_run", *urls, *live, "60")
+        theirs = _python("tests.bench.meter_reference_run", *urls, *live, "60", python=str(BENCH_PYTHON))
         figures |= {"original": theirs["seconds"], "original_hours": theirs["rows"]}
         if theirs["rows"] != own["rows"]:
             raise SystemExit(f"{case.name}: {own['rows']:,.0f} hours, the original {theirs['rows']:,.0f}")
@@ -153,9 +154,9 @@ def _client(url: str, statement: str) -> None:
     )
 
 
-def _python(module: str, *arguments: str) -> dict[str, float]:
+def _python(module: str, *arguments: str, python: str = sys.executable) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False, cwd=_CHECKOUT
+        [python, "-m", module, *arguments], capture_output=True, text=True, check=False, cwd=_CHECKOUT
     )
     if done.returncode:
         raise SystemExit(f"{module} failed:\n{done.stderr}")

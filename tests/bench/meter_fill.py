@@ -38,18 +38,23 @@ def create(urls: tuple[str, str, str], meters: int) -> None:
 def fill_readings(historical: str, meters: int, start: datetime, count: int, every: int = 60) -> None:
     """So many readings of each meter, one every `every` seconds from `start` on (UTC), in the order of arrival."""
     _parts(historical, _READINGS, meters, count, start=f"{start:%F %T}", every=every, jitter=min(every, 50))
-    _run(historical, ["ANALYZE TABLE tbl_energy_value"])
+    _settle(historical, "tbl_energy_value")
 
 
 def fill_hours(energy: str, meters: int, start: datetime, count: int) -> None:
     """So many hourly rows of each meter from `start` on (UTC)."""
     _parts(energy, _HOURS, meters, count, start=f"{start:%F %T}")
-    _run(energy, ["ANALYZE TABLE tbl_meter_hourly"])
+    _settle(energy, "tbl_meter_hourly")
 
 
 def empty(energy: str) -> None:
     """Take every computed row away."""
     _run(energy, [f"TRUNCATE {table}" for table in ("tbl_meter_hourly", "meter_hourly_quality")])
+
+
+def _settle(url: str, table: str) -> None:
+    """Let the server write to disk what it holds back, which would slow down whoever is measured next."""
+    _run(url, [f"ANALYZE TABLE {table}", f"FLUSH TABLES {table} FOR EXPORT", "UNLOCK TABLES"])
 
 
 def _parts(url: str, statement: str, meters: int, count: int, **names: object) -> None:

@@ -13,6 +13,9 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import numpy.ma  # noqa: F401 - polars imports it when it first needs it, as connectorx does pyarrow
+import pyarrow as pa  # noqa: F401
+
 from tests.bench.memory import peak_mb
 from wattline.meters.databases import Databases
 from wattline.meters.plan import Options

@@ -205,26 +205,26 @@ def test_readings_that_come_late_are_checked_with_those_they_arrived_with(site: 
     for meter in (1, 2, 3):
         site.meter(meter)
     site.read(1, minutely(0, {179: 0}, count=180), is_bad=None)
-    site.read(2, minutely(0, count=100), is_bad=None)
+    site.read(2, minutely(0, count=240), is_bad=None)
     clean(site.databases, hours(0, 8))
     assert marked(site)[179] == 0
     site.read(1, minutely(60 * 18, count=50), is_bad=None)
     site.read(1, minutely(180), is_bad=None)
-    site.read(2, minutely(100, {110: 0}, count=40), is_bad=None)
+    site.read(2, minutely(240, {250: 0}, count=40), is_bad=None)
     site.read(3, {-14 * 24 * HOUR: 7}, is_bad=None)
     site.read(1, minutely(60 * 18 + 50, count=10), is_bad=None)
     done = clean(site.databases, hours(18, 19))
     assert done == Cleaned(read=60, bad=Counter(dip=2), good=60 + 60 + 39 + 1)
-    assert (bad(site), bad(site, 2)) == ([179], [110])
+    assert (bad(site), bad(site, 2)) == ([179], [250])
     assert unchecked(site) == unchecked(site, 2) == unchecked(site, 3) == []
 
 
 def test_a_fall_between_two_steps_of_reading_is_seen(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    site.meter(1)
-    site.meter(2)
-    site.read(1, minutely(0, {30: 0}), is_bad=None)
+    for meter in (1, 2):
+        site.meter(meter)
+        site.read(meter, minutely(0, {30: 0}), is_bad=None)
     monkeypatch.setattr(marks, "ROWS", 2)
-    assert clean(site.databases, hours(0, 1)) == Cleaned(read=60, bad=Counter(dip=1), good=59)
+    assert clean(site.databases, hours(0, 1)) == Cleaned(read=120, bad=Counter(dip=2), good=118)
 
 
 def test_points_that_are_read_more_often_than_expected_are_read_whole(

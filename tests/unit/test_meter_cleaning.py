@@ -138,8 +138,13 @@ def test_crossed_limits_are_a_finding_and_limit_nothing() -> None:
 def test_points_are_apart_and_one_second_is_in_the_order_of_ids() -> None:
     rows = [Reading(0, 100), Reading(0, 5, point=2), Reading(60, 101), Reading(60, 6, point=2)]
     assert verdict(rows) == [GOOD] * 4
-    assert verdict([Reading(0, 100), Reading(60, 0), Reading(60, 101), Reading(120, 102)]) == [GOOD, DIP, GOOD, GOOD]
-    assert verdict([Reading(0, 100), Reading(60, 101), Reading(60, 0), Reading(120, 102)]) == [GOOD, GOOD, DIP, GOOD]
+    assert verdict([Reading(0, 100), Reading(60, 101), Reading(60, 102), Reading(120, 103)]) == [GOOD] * 4
+    assert verdict([Reading(0, 100), Reading(60, 102), Reading(60, 101), Reading(120, 103)]) == [
+        GOOD,
+        SPIKE,
+        GOOD,
+        GOOD,
+    ]
 
 
 def test_a_rise_that_no_meter_makes_and_that_is_taken_back() -> None:

@@ -126,7 +126,7 @@ def _found(meters: pl.DataFrame, wanted: str) -> pl.DataFrame:
 
 
 def _rest(planned: Job) -> tuple[Any, ...]:
-    return planned.seconds, planned.mode, planned.places
+    return planned.seconds, planned.mode, planned.places, 0.0
 
 
 def _readings(databases: Databases, planned: Job) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from wattline.meters.tables import BIG, VALUE
 from wattline.storage import sql
 from wattline.storage.mysql import MySQLStore
 
-ROWS = 300_000
+ROWS = 200_000
 """About how many readings are in memory at once."""
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 _MARKED_AT_ONCE = 10_000
@@ -49,12 +49,12 @@ class Readings:
 
     def slices(self, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """The readings of all points in `[start, end)`, in steps of time with about ROWS readings."""
-        step = max(ROWS // self.points.height * _MINUTE, _MINUTE)
+        step = expected = max(ROWS // self.points.height * _MINUTE, _MINUTE)
         while start < end:
             limit = 2 * ROWS if step > _SECOND else None
             rows = self._fetch(*_between(start, min(start + step, end)), limit=limit)
             if rows.height == limit:
-                step = max(step // 2, _SECOND)
+                step = max(min(step // 2, expected), _SECOND)
                 continue
             yield rows
             start += step

@@ -49,11 +49,12 @@ class Normalizer:
         """As `hours`, some meters at a time."""
         share = max(BLOCK_ROWS * chunk.slots.height // max(chunk.readings.height, 1), 1)
         point, at = chunk.readings["point"].to_numpy(), chunk.readings["at"].to_numpy()
+        value, order = to_units(chunk.readings["value"]), _by_point(point, self.job.points.len())
+        ends = np.cumsum(np.bincount(point, minlength=self.job.points.len()))
         for slots in chunk.slots.sort("point_id", "meter_id").iter_slices(share):
             own = _places(self.job.points, slots["point_id"])
-            near = np.flatnonzero((point >= own[0]) & (point <= own[-1]))
-            units = to_units(chunk.readings["value"].gather(near))
-            yield self._block(slots, _ordered(point[near], at[near], units), own)
+            near = order[ends[own[0] - 1] if own[0] else 0 : ends[own[-1]]]
+            yield self._block(slots, _by_time(point[near], at[near], value[near]), own)
 
     def _block(self, slots: pl.DataFrame, rows: tuple[Numbers, Numbers, Units], own: Numbers) -> pl.DataFrame:
         """Some meters: `slots`, the readings of their points by point and time, and the places of their points."""
@@ -83,15 +84,19 @@ def _places(ids: pl.Series, wanted: pl.Series) -> Numbers:
     return np.searchsorted(ids.to_numpy(), wanted.to_numpy())
 
 
-def _ordered(point: Numbers, at: Numbers, value: Units) -> tuple[Numbers, Numbers, Units]:
-    """The three by point and time; of one point and second, in the order in which they came."""
-    # Sorting small numbers is a matter of counting them; and mostly the times are in order then.
-    order = np.argsort((point - point.min(initial=0)).astype(np.uint16), kind="stable")
-    points, times = point[order].astype(np.int64), at[order].astype(np.int64)
-    if np.any((times[1:] < times[:-1]) & (points[1:] == points[:-1])):
+def _by_point(point: Numbers, points: int) -> Numbers:
+    """The order of the readings by point, else as they came."""
+    # Small numbers are sorted by counting them.
+    return np.argsort(point.astype(np.uint16) if points <= 2**16 else point, kind="stable")
+
+
+def _by_time(point: Numbers, at: Numbers, value: Units) -> tuple[Numbers, Numbers, Units]:
+    """Readings that are in the order of their points, by time too; of one second, in the order in which they came."""
+    point, at = point.astype(np.int64), at.astype(np.int64)
+    if np.any((at[1:] < at[:-1]) & (point[1:] == point[:-1])):
         order = np.lexsort((at, point))
-        points, times = point[order].astype(np.int64), at[order].astype(np.int64)
-    return points, times, value[order]
+        point, at, value = point[order], at[order], value[order]
+    return point, at, value
 
 
 def _of_meters(meters: Meters, rows: tuple[Numbers, Numbers, Units], own: Numbers, seconds: int) -> Readings:

@@ -70,12 +70,15 @@ class Job:
         seconds: length of a slot.
         mode: strict or recover.
         places: decimal places of the hourly table.
+        share: which share of the register's meters these are, from 0 to 1; of a small one readings are asked for by
+            their points.
     """
 
     meters: pl.DataFrame
     seconds: int
     mode: Mode
     places: int
+    share: float = 1.0
 
     @property
     def newest(self) -> pl.DataFrame:
@@ -118,7 +121,7 @@ def job(meters: pl.DataFrame, window: Window, options: Options, *, live: bool, p
         .filter(pl.col("slots") > 0)
         .drop("_first")
     )
-    return Job(planned, slot, options.mode, places)
+    return Job(planned, slot, options.mode, places, planned.height / max(meters.height, 1))
 
 
 def _floor(seconds: pl.Expr, slot: int, phase: pl.Expr) -> pl.Expr:

@@ -41,7 +41,7 @@ whichever of the table's indexes it reads.
 
 CHUNK_ROWS = 1_500_000
 """About how many readings are in memory at once."""
-_FEW = 50
+_FEW, _FEW_SHARE = 50, 0.2
 _LOOK_BACK = (600, 7_200)
 """Seconds before the first slot in which a base is looked for by one scan; the rest is looked up meter by meter, as a
 dead or new meter would make of every scan a long one."""
@@ -81,7 +81,8 @@ def bases(store: MySQLStore, job: Job) -> pl.DataFrame:
         for reach in _LOOK_BACK:
             if rest.is_empty():
                 break
-            near = _of_meters(store.fetch(_good(rest["point_id"], end - reach, end)), rest)
+            share = job.share * rest.height / job.meters.height
+            near = _of_meters(store.fetch(_good(rest["point_id"], end - reach, end, share)), rest)
             found.append(near)
             rest = rest.join(near, on="meter_id", how="anti")
         found.extend(_of_meters(store.fetch(_looks(part, end)), part) for part in rest.iter_slices(_AT_ONCE))
@@ -150,7 +151,8 @@ def _read(store: MySQLStore, job: Job, slots: pl.DataFrame, limit: int | None) -
         return pl.DataFrame(schema=ROWS)
     first = pl.col("first_slot").dt.epoch("s")
     start, end = slots.select(first.min(), (first + pl.col("slots") * job.seconds).max().alias("end")).row(0)
-    statement = _good(slots["point_id"], start, end)
+    share = job.share * slots.height / job.meters.height
+    statement = _good(slots["point_id"], start, end, share)
     batches, count = [pl.DataFrame(schema=ROWS)], 0
     # Batch by batch, so that no more than one of them is there in the wide types of the wire.
     for batch in store.stream(statement if limit is None else statement.limit(limit)):
@@ -167,10 +169,10 @@ def _narrow(batch: pl.DataFrame, points: pl.Series) -> pl.DataFrame:
     return rows if known.all() else rows.filter(known)
 
 
-def _good(points: pl.Series, start: int, end: int) -> sa.Select[Any]:
-    """Good readings of the seconds `[start, end)`, of these points or, where they are many, of all."""
+def _good(points: pl.Series, start: int, end: int, share: float) -> sa.Select[Any]:
+    """Good readings of the seconds `[start, end)`, of these points or, where they are many or most, of all."""
     clauses = [_VALUE.c.utc_date_time >= _time(start), _VALUE.c.utc_date_time < _time(end), _is_good()]
-    if points.len() <= _FEW:
+    if points.len() <= _FEW and share <= _FEW_SHARE:
         clauses.append(_VALUE.c.point_id.in_([sa.literal_column(str(int(point))) for point in points.unique().sort()]))
     return sa.select(*_columns()).where(*clauses)
 

@@ -18,7 +18,8 @@ from wattline.meters.registry import hourly_places, read_meters
 from wattline.meters.upgrade import require_unique
 from wattline.window import Window
 
-_HOURS_AT_ONCE = 10_000
+HOURS_AT_ONCE = 10_000
+"""About how many hours are compared and written at once."""
 
 
 def normalize(
@@ -75,7 +76,7 @@ def _gathered(source: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     waiting: list[pl.DataFrame] = []
     for frame in source:
         waiting.append(frame)
-        if sum(each.height for each in waiting) >= _HOURS_AT_ONCE:
+        if sum(each.height for each in waiting) >= HOURS_AT_ONCE:
             yield pl.concat(waiting)
             waiting = []
     if waiting:

@@ -1,0 +1,84 @@
+"""A normalization that is killed anywhere, and again: the next run leaves every hour as if nothing had happened."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.metering import Site
+from wattline.meters import normalize, readings, run
+
+pytestmark = pytest.mark.integration
+
+METERS, HOURS, KILLS = 20, 48, 8
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["MySQLdb", "sqlalchemy", "numpy"])
+
+
+@pytest.fixture
+def site(fresh_mysql: str) -> Iterator[Site]:
+    made = Site(fresh_mysql).create()
+    luck = random.Random(11)
+    for meter in range(1, METERS + 1):
+        made.meter(meter, high="50")
+        value, rows = 1000.0, {}
+        for at in range(-600, HOURS * 3600, 300):
+            value += luck.choice([0, 0.25, 1, 9])
+            rows[at] = value if luck.random() > 0.01 else 0
+        made.read(meter, rows)
+    yield made
+    made.databases.close()
+
+
+def _work(url: str, begun: Any) -> None:
+    readings.CHUNK_ROWS, normalize.BLOCK_ROWS, run.HOURS_AT_ONCE = 1_000, 200, 40
+    begun.set()
+    Site(url).run(0, HOURS)
+
+
+def _start(site: Site) -> Any:
+    begun = processes.Event()
+    process = processes.Process(target=_work, args=(site.url, begun))
+    process.start()
+    assert begun.wait(60)
+    return process
+
+
+def _tables(site: Site) -> list[Any]:
+    columns = {
+        "tbl_meter_hourly": "meter_id, start_datetime_utc, actual_value",
+        "meter_hourly_quality": "*",
+    }
+    return [site.sql(f"SELECT {names} FROM {table} ORDER BY 1, 2") for table, names in columns.items()]
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(site: Site) -> None:
+    started = time.monotonic()
+    whole = _start(site)
+    whole.join()
+    seconds = time.monotonic() - started
+    assert whole.exitcode == 0
+    expected = _tables(site)
+    assert len(expected[0]) == METERS * HOURS
+    for table in ("tbl_meter_hourly", "meter_hourly_quality"):
+        site.sql(f"DELETE FROM {table}")
+
+    luck, unfinished = random.Random(5), 0
+    for _ in range(KILLS):
+        process = _start(site)
+        process.join(luck.uniform(0, seconds / 4))
+        process.kill()
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
+        unfinished += process.exitcode != 0
+    assert unfinished >= KILLS // 2
+    last = _start(site)
+    last.join()
+    assert last.exitcode == 0
+    assert _tables(site) == expected
