@@ -113,8 +113,9 @@ class MeterReadingsOperator(MeterOperator):
         staging, job = self.staging(context), self.job(context)
         counts = Counter(meters=job.meters.height, slots=int(job.meters["slots"].sum()), readings=0, chunks=0)
         with self.databases() as databases:
-            staging.write("bases", bases(databases.historical, job))
             for chunk in chunks(databases.historical, job):
+                if chunk.number == 0:
+                    staging.write("bases", bases(databases.historical, job, chunk))
                 staging.write(f"slots_{chunk.number}", chunk.slots)
                 staging.write(f"readings_{chunk.number}", chunk.readings)
                 counts.update(readings=chunk.readings.height, chunks=1)
@@ -154,8 +155,9 @@ class NormalizeOperator(MeterOperator):
         from wattline.meters.readings import Chunk
 
         staging, counts = self.staging(context), Counter[str]()
-        normalizer = Normalizer.start(self.job(context), staging.read("bases"))
+        job, normalizer = self.job(context), None
         for part in self.parts(context):
+            normalizer = normalizer or Normalizer.start(job, staging.read("bases"))
             chunk = Chunk(part, staging.read(f"slots_{part}"), staging.read(f"good_readings_{part}"))
             hours = normalizer.hours(chunk)
             staging.write(f"hours_{part}", hours)

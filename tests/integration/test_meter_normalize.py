@@ -17,7 +17,7 @@ import pytest
 from tests.integration.metering import OPTIONS, START, Site
 from tests.meter_reference import Reading, base_of, hours
 from wattline.errors import TerminalError
-from wattline.meters import readings
+from wattline.meters import buckets, readings
 from wattline.meters.plan import Options
 from wattline.meters.run import normalize
 from wattline.window import Window
@@ -89,17 +89,43 @@ def _random_site(site: Site, meters: int, luck: random.Random) -> dict[int, list
     return made
 
 
-@pytest.mark.parametrize("chunk", [10, 400, 500_000])
-def test_two_days_are_what_the_rule_row_by_row_gives_whatever_the_chunks(
-    site: Site, chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readings, "CHUNK_ROWS", chunk)
+@pytest.fixture(params=[(10, 30), (400, 5_000), (500_000, 8_000_000)], ids=["tiny", "small", "whole"])
+def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Readings in a chunk, with as small stretches, and memory for half a stretch."""
+    rows, stretch = request.param
+    monkeypatch.setattr(readings, "CHUNK_ROWS", rows)
+    monkeypatch.setattr(readings, "STRETCH_ROWS", stretch)
+    monkeypatch.setattr(buckets, "HELD_ROWS", stretch // 2)
+    return int(rows)
+
+
+def test_two_days_are_what_the_rule_row_by_row_gives_whatever_the_chunks(site: Site, chunk: int) -> None:
     made = _random_site(site, 12, random.Random(chunk))
     site.run(0, 48)
     limits = {row[0]: row[1:] for row in site.sql("SELECT id, hourly_low_limit, hourly_high_limit FROM tbl_meters")}
     for meter, rows in made.items():
         low, high = limits[meter]
         assert list(site.hourly(meter).values()) == hours(rows, base_of(rows, START), START, 48, low=low, high=high)
+
+
+def test_meters_whose_rows_begin_at_any_minute_are_cut_anywhere_too(site: Site, chunk: int) -> None:
+    made = _random_site(site, 6, random.Random(chunk + 1))
+    minutes = dict(enumerate([0, 17, 17, 42, 59, 1], start=1))
+    site.sql(
+        "INSERT INTO tbl_meter_hourly (meter_id, start_datetime_utc, actual_value) VALUES (%s, %s, 0)",
+        [(meter, f"2026-02-28 23:{minute:02}:00") for meter, minute in minutes.items()],
+    )
+    site.options = Options(START - timedelta(days=1), lookback=timedelta(0))
+    site.run(47, 48, live=True)
+    limits = {row[0]: row[1:] for row in site.sql("SELECT id, hourly_low_limit, hourly_high_limit FROM tbl_meters")}
+    for meter, rows in made.items():
+        low, high = limits[meter]
+        first, slots = START + timedelta(minutes=minutes[meter]), 48 - (minutes[meter] > 0)
+        expected = hours(rows, base_of(rows, first), first, slots, low=low, high=high)
+        stored = site.sql(
+            f"SELECT actual_value FROM tbl_meter_hourly WHERE meter_id = {meter} ORDER BY start_datetime_utc"
+        )
+        assert [value for (value,) in stored[1:]] == expected
 
 
 @pytest.mark.parametrize("few", [50, 2], ids=["named", "by time"])

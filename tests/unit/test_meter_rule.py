@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.meter_reference import Reading, base_of, outcomes
+from wattline.meters.exact import to_decimals
 from wattline.meters.normalize import Normalizer
 from wattline.meters.plan import Job
 from wattline.meters.readings import ROWS, Chunk, within
@@ -74,7 +75,7 @@ def job_of(meters: Sequence[Meter], *, minutes: int = 60, mode: Mode = "strict",
 def _rows(meters: Sequence[Meter]) -> pl.DataFrame:
     """All readings, in the order in which a server might send them: by second and id."""
     rows = [
-        {"point": n, "at": int(each.at.timestamp()), "value": each.value, "id": each.id}
+        {"point": n, "at": int(each.at.timestamp()), "value": int(each.value.scaleb(6)), "id": each.id}
         for n, meter in enumerate(meters)
         for each in meter.readings
     ]
@@ -90,7 +91,7 @@ def normalized(meters: Sequence[Meter], cuts: Sequence[int] = (), **options: obj
     known = before.select(
         (pl.col("point").cast(pl.Int64) * 10 + 10).alias("meter_id"),
         pl.from_epoch(pl.col("at").cast(pl.Int64), "s").cast(UTC_TIME).alias("at"),
-        "value",
+        to_decimals("value", before["value"].to_numpy()),
     )
     normalizer = Normalizer.start(job, known)
     count = SLOTS * 3600 // job.seconds

@@ -80,10 +80,9 @@ def explain(databases: Databases, meter: str, hour: datetime, options: Options) 
     end = hour + timedelta(minutes=options.minutes_to_count)
     planned = job(meters, Window(hour, end), options, live=False, places=hourly_places(databases.energy))
     planned = Job(planned.meters.with_columns(pl.lit(1, pl.Int64()).alias("slots")), *_rest(planned))
-    base = bases(databases.historical, planned)
-    computed = pl.concat(
-        Normalizer.start(planned, base).hours(chunk) for chunk in chunks(databases.historical, planned)
-    ).row(0, named=True)
+    chunk = next(chunks(databases.historical, planned))
+    base = bases(databases.historical, planned, chunk)
+    computed = Normalizer.start(planned, base).hours(chunk).row(0, named=True)
     start = computed["start_datetime_utc"]
     quality, hourly = stored(databases.energy, meters["meter_id"].to_list(), start, start)
     return Explanation(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from wattline.meters.exact import Units, to_decimals, to_units
@@ -14,7 +15,7 @@ from wattline.meters.readings import Chunk
 from wattline.meters.rule import NEVER, Hours, Meters, Numbers, Readings, hours
 from wattline.meters.tables import QUALITY, REASONS
 
-BLOCK_ROWS = 150_000
+BLOCK_ROWS = 100_000
 """About how many readings the rule sees at once: it needs many numbers for each of them."""
 _SECOND = 1_000_000
 _MEASURES = ("raw_increment", "rolled_over", "fall", "initial_value", "last_value", "actual_value")
@@ -49,7 +50,7 @@ class Normalizer:
         """As `hours`, some meters at a time."""
         share = max(BLOCK_ROWS * chunk.slots.height // max(chunk.readings.height, 1), 1)
         point, at = chunk.readings["point"].to_numpy(), chunk.readings["at"].to_numpy()
-        value, order = to_units(chunk.readings["value"]), _by_point(point, self.job.points.len())
+        value, order = chunk.readings["value"].to_numpy(), _by_point(point, self.job.points.len())
         ends = np.cumsum(np.bincount(point, minlength=self.job.points.len()))
         for slots in chunk.slots.sort("point_id", "meter_id").iter_slices(share):
             own = _places(self.job.points, slots["point_id"])
@@ -84,10 +85,11 @@ def _places(ids: pl.Series, wanted: pl.Series) -> Numbers:
     return np.searchsorted(ids.to_numpy(), wanted.to_numpy())
 
 
-def _by_point(point: Numbers, points: int) -> Numbers:
+def _by_point(point: Numbers, points: int) -> npt.NDArray[np.uint32]:
     """The order of the readings by point, else as they came."""
     # Small numbers are sorted by counting them.
-    return np.argsort(point.astype(np.uint16) if points <= 2**16 else point, kind="stable")
+    order = np.argsort(point.astype(np.uint16) if points <= 2**16 else point, kind="stable")
+    return order.astype(np.uint32)
 
 
 def _by_time(point: Numbers, at: Numbers, value: Units) -> tuple[Numbers, Numbers, Units]:

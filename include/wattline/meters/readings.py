@@ -9,43 +9,52 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from wattline.meters.buckets import Buckets
+from wattline.meters.exact import to_decimals, to_units
 from wattline.meters.plan import Job
 from wattline.meters.registry import EPOCH, instant
 from wattline.meters.tables import BIG, VALUE
 from wattline.storage.contract import UTC_TIME, Column, Table
 from wattline.storage.mysql import MySQLStore
 
+_MOST = 1e11
+"""No counter is that far from zero, and sums of such ones would leave the columns; see the gate."""
 READING = Table(
     name="meter_reading",
     key=("point_id", "at"),
     columns=(
         Column("point_id", BIG, "the point of the meter's counter"),
         Column("at", UTC_TIME, "when the counter was read, a whole second"),
-        Column("value", VALUE, "the counter", minimum=-1e11, maximum=1e11),
+        Column("value", VALUE, "the counter", minimum=-_MOST, maximum=_MOST),
     ),
 )
 """A good reading as the gate judges it; not a stored table. Bad readings and unchecked ones are never read."""
 
-ROWS = pl.Schema({"point": pl.UInt32(), "at": pl.UInt32(), "value": VALUE})
-"""Readings as they travel, small: the place of the point in `Job.points`, seconds since 1970, the counter.
+ROWS = pl.Schema({"point": pl.UInt32(), "at": pl.UInt32(), "value": pl.Int64()})
+"""Readings as they travel, small: the place of the point in `Job.points`, seconds since 1970, the counter in units of
+10^-6. A counter beyond what 64 bits hold, which the gate rejects, is cut to nine million million.
 
 They are in the order in which the server sent them. Of one point and second, InnoDB sends the smaller id first, by
 whichever of the table's indexes it reads.
 """
 
-CHUNK_ROWS = 1_500_000
-"""About how many readings are in memory at once."""
+CHUNK_ROWS = 400_000
+"""About how many readings are computed at once."""
+STRETCH_ROWS = 8_000_000
+"""About how many readings one statement reads."""
 _FEW, _FEW_SHARE = 50, 0.2
-_LOOK_BACK = (600, 7_200)
-"""Seconds before the first slot in which a base is looked for by one scan; the rest is looked up meter by meter, as a
-dead or new meter would make of every scan a long one."""
+_NEAR, _FAR = 600, 7_200
+"""Seconds before the first slot in which a base is looked for: first among the readings of the first chunk, then by a
+scan; the rest is looked up meter by meter, as a dead or new meter would make of every scan a long one."""
 _AT_ONCE = 200
+_LONGEST = Decimal(9 * 10**12)
 _VALUE = sa.table(
     "tbl_energy_value",
     *map(sa.column, ("id", "point_id", "actual_value", "is_bad")),
@@ -68,56 +77,87 @@ class Chunk:
     readings: pl.DataFrame
 
 
-def bases(store: MySQLStore, job: Job) -> pl.DataFrame:
+def bases(store: MySQLStore, job: Job, first: Chunk) -> pl.DataFrame:
     """The newest good reading strictly before each meter's first slot.
+
+    Args:
+        store: the historical database.
+        job: the slots.
+        first: the first of `chunks`, which also holds readings from before the job's first slot.
 
     Returns:
         meter_id, at (UTC_TIME), value (VALUE; as it was read, perhaps not positive); meters without one are missing.
     """
     found = [pl.DataFrame(schema={"meter_id": BIG, "at": UTC_TIME, "value": VALUE})]
     seconds = job.meters.with_columns(pl.col("first_slot").dt.epoch("s"))
-    for (first,), meters in seconds.group_by("first_slot"):
-        rest, end = meters.select("meter_id", "point_id"), int(first)
-        for reach in _LOOK_BACK:
-            if rest.is_empty():
-                break
+    for (start,), meters in seconds.group_by("first_slot"):
+        rest, end = meters.select("meter_id", "point_id"), int(start)
+        if end == seconds["first_slot"].min():
+            before = judged(job, first.readings.filter(pl.col("at") < end))
+            found.append(_newest(before, rest))
+            rest = rest.join(found[-1], on="meter_id", how="anti")
+        if not rest.is_empty():
             share = job.share * rest.height / job.meters.height
-            near = _of_meters(store.fetch(_good(rest["point_id"], end - reach, end, share)), rest)
-            found.append(near)
-            rest = rest.join(near, on="meter_id", how="anti")
-        found.extend(_of_meters(store.fetch(_looks(part, end)), part) for part in rest.iter_slices(_AT_ONCE))
+            near = _as_judged(store.fetch(_good(rest["point_id"], end - _FAR, end, share)))
+            found.append(_newest(near, rest))
+            rest = rest.join(found[-1], on="meter_id", how="anti")
+        found.extend(_newest(_as_judged(store.fetch(_looks(part, end))), part) for part in rest.iter_slices(_AT_ONCE))
     return pl.concat(found).sort("meter_id")
 
 
 def chunks(store: MySQLStore, job: Job) -> Iterator[Chunk]:
-    """The job's readings in the order of time; each chunk holds about CHUNK_ROWS, and at least one slot."""
+    """The job's readings in the order of time; each chunk holds about CHUNK_ROWS, and at least one slot.
+
+    One statement reads a stretch of many chunks: on a table that holds little more, one scan serves them all.
+    """
     if job.meters.is_empty():
         return
-    slot = job.seconds
-    bounds = job.meters.select(
-        first=pl.col("first_slot").dt.epoch("s"), end=pl.col("first_slot").dt.epoch("s") + pl.col("slots") * slot
-    ).select(pl.col("first").min() // slot * slot, pl.col("end").max())
-    at, end = bounds.row(0)
-    span, number = _first_span(job), 0
+    slot, number = job.seconds, 0
+    first = pl.col("first_slot").dt.epoch("s")
+    at, end, uneven = job.meters.select(
+        first.min() // slot * slot,
+        (first + pl.col("slots") * slot).max().alias("end"),
+        (first % slot != 0).any().alias("uneven"),
+    ).row(0)
+    # A slot that begins at another minute reaches into the stretch and the chunk before.
+    overlap = slot if uneven else 0
+    before = max(_NEAR, overlap)
+    span = _slots_of(STRETCH_ROWS, job)
     while at < end:
-        slots = within(job, at, at + span)
-        readings = _read(store, job, slots, limit=None if span == slot else 2 * CHUNK_ROWS)
-        if readings is None:
-            span = max(span // 2 // slot * slot, slot)
-            continue
-        at, number, few = at + span, number + (not slots.is_empty()), readings.height < CHUNK_ROWS // 2
-        if few:
-            span *= 2
-        if not slots.is_empty():
-            yield Chunk(number - 1, slots, readings)
-            del readings  # it would stay in memory beside the next one
+        stretch = min(span, -(-(end - at) // slot))
+        with Buckets(ROWS, at, slot) as buckets:
+            if not _fill(
+                buckets, store, job, (at - before, at + stretch * slot), 2 * STRETCH_ROWS if span > 1 else None
+            ):
+                span = max(span // 2, 1)
+                continue
+            carried = pl.DataFrame(schema=ROWS)
+            for begin, stop in _portions(buckets, stretch, _slots_of(CHUNK_ROWS, job)):
+                slots = within(job, at + begin * slot, at + stop * slot)
+                readings = pl.concat([carried, buckets.take(begin, stop)], rechunk=True)
+                carried = readings.filter(pl.col("at") >= at + stop * slot - overlap)
+                if not slots.is_empty():
+                    yield Chunk(number, slots, readings)
+                    number += 1
+                del readings  # it would stay in memory beside the next one
+        at, before = at + stretch * slot, overlap
+
+
+def _portions(buckets: Buckets, slots: int, most: int) -> Iterator[tuple[int, int]]:
+    """The slots `[0, slots)` in parts of about CHUNK_ROWS, and of `most` slots at the most where readings are few."""
+    begin, rows = 0, 0
+    for slot in range(slots):
+        rows += buckets.count(slot)
+        if rows >= CHUNK_ROWS or slot + 1 - begin >= 4 * most or slot + 1 == slots:
+            yield begin, slot + 1
+            begin, rows = slot + 1, 0
 
 
 def within(job: Job, start: int, end: int) -> pl.DataFrame:
-    """meter_id, point_id, `first_slot` and `slots` of the meters' slots that begin in the seconds `[start, end)`."""
+    """meter_id, point_id, `first_slot` and `slots` of the meters' slots that end in the seconds `(start, end]`."""
     first = pl.col("first_slot").dt.epoch("s")
-    skipped = ((start - first + job.seconds - 1) // job.seconds).clip(0)
-    stop = ((end - first + job.seconds - 1) // job.seconds).clip(0, pl.col("slots"))
+    skipped = ((start - first) // job.seconds).clip(0)
+    stop = ((end - first) // job.seconds).clip(0, pl.col("slots"))
     return (
         job.meters.select("meter_id", "point_id", "first_slot", "slots")
         .with_columns(skipped.alias("_skipped"), stop.alias("_stop"))
@@ -135,36 +175,35 @@ def judged(job: Job, readings: pl.DataFrame) -> pl.DataFrame:
     return readings.select(
         job.points.gather(readings["point"]).alias("point_id"),
         pl.from_epoch(pl.col("at").cast(pl.Int64), "s").cast(UTC_TIME).alias("at"),
-        "value",
+        to_decimals("value", readings["value"].to_numpy()),
     )
 
 
-def _first_span(job: Job) -> int:
-    """A stretch that holds CHUNK_ROWS if every meter is read once a minute."""
-    slots = CHUNK_ROWS * 60 // (job.meters.height * job.seconds)
-    return int(max(slots, 1)) * job.seconds
+def _slots_of(rows: int, job: Job) -> int:
+    """How many slots hold so many readings, if every meter is read once a minute; at least one."""
+    return int(max(rows * 60 // (job.meters.height * job.seconds), 1))
 
 
-def _read(store: MySQLStore, job: Job, slots: pl.DataFrame, limit: int | None) -> pl.DataFrame | None:
-    """The readings of these slots; None where there are more than `limit`."""
-    if slots.is_empty():
-        return pl.DataFrame(schema=ROWS)
-    first = pl.col("first_slot").dt.epoch("s")
-    start, end = slots.select(first.min(), (first + pl.col("slots") * job.seconds).max().alias("end")).row(0)
-    share = job.share * slots.height / job.meters.height
-    statement = _good(slots["point_id"], start, end, share)
-    batches, count = [pl.DataFrame(schema=ROWS)], 0
-    # Batch by batch, so that no more than one of them is there in the wide types of the wire.
+def _fill(buckets: Buckets, store: MySQLStore, job: Job, bounds: tuple[int, int], limit: int | None) -> bool:
+    """Read the seconds `[start, end)`; false where there are more than `limit` readings."""
+    start, end = bounds
+    active = within(job, start // job.seconds * job.seconds, end)
+    if active.is_empty():
+        return True
+    statement = _good(active["point_id"], start, end, job.share * active.height / job.meters.height)
+    count = 0
     for batch in store.stream(statement if limit is None else statement.limit(limit)):
         count += batch.height
-        batches.append(_narrow(batch, job.points))
-    return None if limit is not None and count >= limit else pl.concat(batches)
+        # So no more than one batch is there in the wide types of the wire.
+        buckets.add(_narrow(batch, job.points))
+    return limit is None or count < limit
 
 
 def _narrow(batch: pl.DataFrame, points: pl.Series) -> pl.DataFrame:
     """A batch as it came, by the schema ROWS; readings of other points are left out."""
     place = points.search_sorted(batch["point_id"]).clip(0, points.len() - 1).cast(pl.UInt32).alias("point")
-    rows = batch.select(place, (pl.col("at") - EPOCH).cast(pl.UInt32).alias("at"), pl.col("value").cast(VALUE))
+    value = to_units(batch["value"].clip(-_LONGEST, _LONGEST))
+    rows = batch.select(place, (pl.col("at") - EPOCH).cast(pl.UInt32).alias("at"), pl.Series("value", value))
     known = points.gather(place) == batch["point_id"]
     return rows if known.all() else rows.filter(known)
 
@@ -190,15 +229,16 @@ def _looks(meters: pl.DataFrame, end: int) -> sa.SelectBase:
     return sa.union_all(*looks) if len(looks) > 1 else looks[0]
 
 
-def _of_meters(rows: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
-    """The newest of `rows` for each of `meters` (meter_id, point_id): meter_id, at, value."""
-    return (
-        rows.select(pl.col("point_id").cast(BIG), instant("at").alias("at"), pl.col("value").cast(VALUE))
-        .sort("at", maintain_order=True)
-        .unique("point_id", keep="last", maintain_order=True)
-        .join(meters, on="point_id", how="inner")
-        .select("meter_id", "at", "value")
-    )
+def _as_judged(rows: pl.DataFrame) -> pl.DataFrame:
+    """What a statement gave, by the contract READING."""
+    return rows.select(pl.col("point_id").cast(BIG), instant("at").alias("at"), pl.col("value").cast(VALUE))
+
+
+def _newest(readings: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
+    """The newest of the readings (contract READING) for each of `meters` (meter_id, point_id): meter_id, at, value."""
+    possible = readings.filter(pl.col("value").abs() <= _MOST)
+    newest = possible.sort("at", maintain_order=True).unique("point_id", keep="last", maintain_order=True)
+    return newest.join(meters, on="point_id", how="inner").select("meter_id", "at", "value")
 
 
 def _columns() -> list[sa.ColumnElement[Any]]:

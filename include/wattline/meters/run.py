@@ -13,7 +13,7 @@ from wattline.meters import store
 from wattline.meters.databases import Databases
 from wattline.meters.normalize import Normalizer
 from wattline.meters.plan import Job, Options, job
-from wattline.meters.readings import Chunk, bases, chunks
+from wattline.meters.readings import bases, chunks
 from wattline.meters.registry import hourly_places, read_meters
 from wattline.meters.upgrade import require_unique
 from wattline.window import Window
@@ -27,7 +27,7 @@ def normalize(
 ) -> Mapping[str, int]:
     """Compute and store the slots that a run owes.
 
-    One chunk is read, one computed and one written at the same time: the server and this process share the work.
+    Hours of one chunk are written while the next one is computed: the server and this process share the work.
 
     Args:
         databases: the installation.
@@ -66,8 +66,10 @@ def computed(databases: Databases, planned: Job) -> Iterator[pl.DataFrame]:
     """The job's hours by the contract QUALITY, some meters of a chunk at a time."""
     if planned.meters.is_empty():
         return
-    normalizer = Normalizer.start(planned, bases(databases.historical, planned))
-    for chunk in _ahead(chunks(databases.historical, planned)):
+    normalizer: Normalizer | None = None
+    for chunk in chunks(databases.historical, planned):
+        if normalizer is None:
+            normalizer = Normalizer.start(planned, bases(databases.historical, planned, chunk))
         yield from normalizer.blocks(chunk)
 
 
@@ -81,12 +83,3 @@ def _gathered(source: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
             waiting = []
     if waiting:
         yield pl.concat(waiting)
-
-
-def _ahead(source: Iterator[Chunk]) -> Iterator[Chunk]:
-    """The chunks, each read while the one before is used."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, source, None)
-        while (chunk := coming.result()) is not None:
-            coming = pool.submit(next, source, None)
-            yield chunk

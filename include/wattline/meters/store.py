@@ -51,7 +51,8 @@ def write(energy: MySQLStore, compared: pl.DataFrame) -> dict[str, int]:
     Returns:
         How many hours were new, revised, unchanged.
     """
-    energy.upsert(QUALITY, changed(compared), also=[HOURLY["meter"]])
+    new = bool(compared["_absent"].all())
+    energy.upsert(QUALITY, changed(compared), also=[HOURLY["meter"]], expect_new=new)
     counts = Counter(compared["_kind"].to_list())
     return {kind: counts[kind] for kind in KINDS}
 
@@ -72,7 +73,7 @@ def revise(hours: pl.DataFrame, quality: pl.DataFrame, hourly: pl.DataFrame, mom
 
     Returns:
         `hours` with reason, revised_from and revised_at as they are to be stored, and `_kind`: new (either table lacks
-        the hour or holds the value before a kill), revised or unchanged.
+        the hour or holds the value before a kill), revised or unchanged; `_absent`, whether no table has the hour.
     """
     before = quality.select(*KEY, *(pl.col(name).alias(f"_{name}") for name in (*_COMPUTED, *_HISTORY)))
     value = hourly.select(*KEY, pl.col("actual_value").alias("_hourly"))
@@ -97,6 +98,7 @@ def revise(hours: pl.DataFrame, quality: pl.DataFrame, hourly: pl.DataFrame, mom
         .when(kept)
         .then("_revised_at")
         .otherwise("revised_at"),
+        _absent=~judged & pl.col("_hourly").is_null(),
         _kind=pl.when(revised)
         .then(pl.lit("revised"))
         .when(pl.col("_hourly").is_null() | ~judged | other_value)

@@ -66,7 +66,6 @@ QUALITY = Table(
         Column("revised_at", UTC_TIME, "when that was", nullable=True),
     ),
     mysql="meter_hourly_quality",
-    indexes=(("start_datetime_utc",),),
 )
 """Per slot of a meter the reason of its value. raw_increment + rolled_over - actual_value is what was dropped."""
 

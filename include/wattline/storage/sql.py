@@ -127,10 +127,10 @@ def fill(table: Table, staged: str) -> str:
     return str(source.insert().compile(dialect=mysql.dialect(paramstyle="format")))
 
 
-def load(table: Table, staged: str) -> str:
-    """Load a tab-separated UTF-8 file, whose name is the one bound parameter, into the table `staged`."""
+def load(table: Table, into: str) -> str:
+    """Load a tab-separated UTF-8 file, whose name is the one bound parameter, with a table's columns `into` a table."""
     columns = ", ".join(map(DIALECT.identifier_preparer.quote, table.schema.names()))
-    return rf"LOAD DATA LOCAL INFILE %s INTO TABLE {staged} CHARACTER SET utf8mb4 ({columns})"
+    return rf"LOAD DATA LOCAL INFILE %s INTO TABLE {into} CHARACTER SET utf8mb4 ({columns})"
 
 
 def arrived(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
