@@ -95,6 +95,7 @@ def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     rows, stretch = request.param
     monkeypatch.setattr(readings, "CHUNK_ROWS", rows)
     monkeypatch.setattr(readings, "STRETCH_ROWS", stretch)
+    monkeypatch.setattr(readings, "_BUCKETS", 5)
     monkeypatch.setattr(buckets, "HELD_ROWS", stretch // 2)
     return int(rows)
 

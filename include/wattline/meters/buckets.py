@@ -1,4 +1,4 @@
-"""Readings of a long stretch of time, kept by slot until they are taken: in memory, and on disk where they are many."""
+"""Readings of a long stretch of time, kept by it until they are taken: in memory, or on disk where they are many."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from types import TracebackType
 
 import polars as pl
 
-HELD_ROWS = 1_500_000
+HELD_ROWS = 600_000
 """Rows in memory at the most; when more come, all go to disk."""
 
 
 class Buckets:
-    """Rows that come in any order of time, and are given back slot by slot, in the order in which they came.
+    """Rows that come in any order of time, and are given back by it, else in the order in which they came.
 
     Args:
         schema: of the rows; `at` counts seconds.
-        start: where the first slot begins; earlier rows belong to it.
-        slot: length of a slot in seconds.
+        start: where the first bucket begins; earlier rows belong to it.
+        seconds: length of a bucket.
     """
 
-    def __init__(self, schema: pl.Schema, start: int, slot: int) -> None:
-        self._schema, self._start, self._slot = schema, start, slot
+    def __init__(self, schema: pl.Schema, start: int, seconds: int) -> None:
+        self.seconds = seconds
+        self._schema, self._start = schema, start
         self._held: dict[int, list[pl.DataFrame]] = defaultdict(list)
         self._files: dict[int, list[Path]] = defaultdict(list)
         self._rows, self._counts = 0, defaultdict[int, int](int)
@@ -40,35 +41,36 @@ class Buckets:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Keep rows."""
-        number = ((pl.col("at").cast(pl.Int64) - self._start) // self._slot).clip(0).alias("_slot")
-        for (slot,), part in rows.with_columns(number).partition_by("_slot", as_dict=True, include_key=False).items():
-            self._held[int(slot)].append(part)
-            self._counts[int(slot)] += part.height
+        bucket = ((pl.col("at").cast(pl.Int64) - self._start) // self.seconds).clip(0).alias("_bucket")
+        parts = rows.with_columns(bucket).partition_by("_bucket", as_dict=True, include_key=False)
+        for (number,), part in parts.items():
+            self._held[int(number)].append(part)
+            self._counts[int(number)] += part.height
         self._rows += rows.height
         if self._rows > HELD_ROWS:
             self._spill()
 
-    def count(self, slot: int) -> int:
-        """How many rows of a slot there are."""
-        return self._counts[slot]
+    def count(self, at: int) -> int:
+        """How many rows there are in the bucket that begins at `at`."""
+        return self._counts[(at - self._start) // self.seconds]
 
-    def take(self, first: int, end: int) -> pl.DataFrame:
-        """The rows of the slots from `first` to the one before `end`, which are given once."""
+    def take(self, begin: int, end: int) -> pl.DataFrame:
+        """The rows of the buckets from `begin` to `end`, where buckets begin; they are given once."""
         parts = [pl.DataFrame(schema=self._schema)]
-        for slot in range(first, end):
-            for file in self._files.pop(slot, []):
+        for number in range((begin - self._start) // self.seconds, -(-(end - self._start) // self.seconds)):
+            for file in self._files.pop(number, []):
                 parts.append(pl.read_ipc(file))
                 file.unlink()
-            parts.extend(self._held.pop(slot, []))
+            parts.extend(self._held.pop(number, []))
         return pl.concat(parts, rechunk=True)
 
     def _spill(self) -> None:
-        """Write what is held to disk, a file a slot."""
+        """Write what is held to disk, a file a bucket."""
         if self._folder is None:
             self._folder = TemporaryDirectory(prefix="wattline-readings-")
-        for slot, parts in self._held.items():
-            file = Path(self._folder.name) / f"{slot}-{len(self._files[slot])}.arrow"
+        for number, parts in self._held.items():
+            file = Path(self._folder.name) / f"{number}-{len(self._files[number])}.arrow"
             pl.concat(parts).write_ipc(file)
-            self._files[slot].append(file)
+            self._files[number].append(file)
         self._held.clear()
         self._rows = 0

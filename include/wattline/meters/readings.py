@@ -45,10 +45,12 @@ They are in the order in which the server sent them. Of one point and second, In
 whichever of the table's indexes it reads.
 """
 
-CHUNK_ROWS = 400_000
+CHUNK_ROWS = 300_000
 """About how many readings are computed at once."""
 STRETCH_ROWS = 8_000_000
 """About how many readings one statement reads."""
+_BUCKETS = 256
+"""Parts of a stretch that are kept apart; each may be a file."""
 _FEW, _FEW_SHARE = 50, 0.2
 _NEAR, _FAR = 600, 7_200
 """Seconds before the first slot in which a base is looked for: first among the readings of the first chunk, then by a
@@ -125,17 +127,18 @@ def chunks(store: MySQLStore, job: Job) -> Iterator[Chunk]:
     span = _slots_of(STRETCH_ROWS, job)
     while at < end:
         stretch = min(span, -(-(end - at) // slot))
-        with Buckets(ROWS, at, slot) as buckets:
+        unit = slot * max(stretch // _BUCKETS, 1)
+        with Buckets(ROWS, at, unit) as buckets:
             if not _fill(
                 buckets, store, job, (at - before, at + stretch * slot), 2 * STRETCH_ROWS if span > 1 else None
             ):
                 span = max(span // 2, 1)
                 continue
             carried = pl.DataFrame(schema=ROWS)
-            for begin, stop in _portions(buckets, stretch, _slots_of(CHUNK_ROWS, job)):
-                slots = within(job, at + begin * slot, at + stop * slot)
+            for begin, stop in _portions(buckets, at, at + stretch * slot, most=4 * _slots_of(CHUNK_ROWS, job) * slot):
+                slots = within(job, begin, stop)
                 readings = pl.concat([carried, buckets.take(begin, stop)], rechunk=True)
-                carried = readings.filter(pl.col("at") >= at + stop * slot - overlap)
+                carried = readings.filter(pl.col("at") >= stop - overlap)
                 if not slots.is_empty():
                     yield Chunk(number, slots, readings)
                     number += 1
@@ -143,14 +146,15 @@ def chunks(store: MySQLStore, job: Job) -> Iterator[Chunk]:
         at, before = at + stretch * slot, overlap
 
 
-def _portions(buckets: Buckets, slots: int, most: int) -> Iterator[tuple[int, int]]:
-    """The slots `[0, slots)` in parts of about CHUNK_ROWS, and of `most` slots at the most where readings are few."""
-    begin, rows = 0, 0
-    for slot in range(slots):
-        rows += buckets.count(slot)
-        if rows >= CHUNK_ROWS or slot + 1 - begin >= 4 * most or slot + 1 == slots:
-            yield begin, slot + 1
-            begin, rows = slot + 1, 0
+def _portions(buckets: Buckets, start: int, end: int, most: int) -> Iterator[tuple[int, int]]:
+    """The seconds `[start, end)` in parts of about CHUNK_ROWS, and of `most` seconds where readings are few."""
+    begin, rows = start, 0
+    for bucket in range(start, end, buckets.seconds):
+        stop = min(bucket + buckets.seconds, end)
+        rows += buckets.count(bucket)
+        if rows >= CHUNK_ROWS or stop - begin >= most or stop == end:
+            yield begin, stop
+            begin, rows = stop, 0
 
 
 def within(job: Job, start: int, end: int) -> pl.DataFrame:

@@ -28,7 +28,7 @@ from wattline.storage.store import Capabilities, Condition, Value, WriteResult
 _SESSION = "SET SESSION time_zone = '+00:00', sql_mode = 'TRADITIONAL'"
 _STAGED = "wattline_staged"
 _CHUNK = 20_000
-_STREAMED = 100_000
+_STREAMED = 40_000
 _REFUSED = "local_infile is refused"
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
 """How LOAD DATA wants the characters that would end a field or a line."""
