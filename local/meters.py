@@ -7,6 +7,7 @@ from typing import Any
 
 import MySQLdb
 from rich.table import Table
+from rich.text import Text
 
 from local.environment import MYEMS, Environment
 from local.servers import HOST, OWNER
@@ -38,7 +39,8 @@ def meters(environment: Environment) -> Table:
                      FROM meter_hourly_quality GROUP BY meter_id, reason) AS counted
                GROUP BY meter_id ORDER BY meter_id"""
     for meter, energy, dropped, reasons in _rows(environment, "energy", query):
-        table.add_row(names.get(meter, str(meter)), f"{energy:,}", f"{dropped:,}", reasons)
+        name = Text(names.get(meter, str(meter)))  # perhaps with brackets, which are no markup
+        table.add_row(name, f"{energy:,}", f"{dropped:,}", reasons)
     return table
 
 

@@ -15,12 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import MySQLdb
 import pytest
 from pymongo import MongoClient
 
 from local.servers import HOST, OWNER, MariaDB, MongoDB, PostgreSQL, Server, free_port
 from tests.servers import RunningServer
+
+
+# No test is timed: a slow machine makes no bug.
+hypothesis.settings.register_profile("wattline", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("wattline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wattline.errors import TerminalError
+from wattline.errors import TransientError
 from wattline.settings import settings
 from wattline.window import Window
 from wattline_operators.base import PipelineOperator, is_live, open_store
@@ -74,7 +74,7 @@ class MeterOperator(PipelineOperator):
 
         staging = self.staging(context)
         places = staging.read_note("places")["hourly"]
-        meters = staging.read("good_meters")
+        meters = staging.read("good_meters").join(staging.read("holes"), on="meter_id", how="left")
         return job(meters, self.cleaned(context), configured(), live=is_live(context), places=places)
 
     def parts(self, context: Context) -> range:
@@ -91,13 +91,19 @@ class MeterRegisterOperator(MeterOperator):
         Raises:
             TerminalError: an hourly table may hold an hour twice: it lacks its unique key.
         """
-        from wattline.meters.registry import hourly_places, read_meters
+        from wattline.meters.plan import configured, looks_for_holes
+        from wattline.meters.registry import first_holes, hourly_places, read_meters
         from wattline.meters.upgrade import require_unique
 
         staging = self.staging(context)
         with self.databases() as databases:
             require_unique(databases.energy)
             meters = read_meters(databases)
+            holes = meters.clear().select("meter_id", hole="newest")
+            if looks_for_holes(self.cleaned(context), live=is_live(context)):
+                holes = first_holes(databases.energy, configured().start, configured().minutes_to_count)
+                self.log.info("%d meters have holes", holes.height)
+            staging.write("holes", holes)
             staging.write_note("places", {"hourly": hourly_places(databases.energy)})
         staging.write("meters", meters)
         return meters.height
@@ -118,6 +124,7 @@ class MeterReadingsOperator(MeterOperator):
                     staging.write("bases", bases(databases.historical, job, chunk))
                 staging.write(f"slots_{chunk.number}", chunk.slots)
                 staging.write(f"readings_{chunk.number}", chunk.readings)
+                staging.write_note(f"readings_{chunk.number}", {"read_at": chunk.read_at.isoformat()})
                 counts.update(readings=chunk.readings.height, chunks=1)
         staging.write_note("chunks", {"count": counts["chunks"]})
         self.log.info("%s", dict(counts) if counts["slots"] else "nothing to compute")
@@ -158,7 +165,8 @@ class NormalizeOperator(MeterOperator):
         job, normalizer = self.job(context), None
         for part in self.parts(context):
             normalizer = normalizer or Normalizer.start(job, staging.read("bases"))
-            chunk = Chunk(part, staging.read(f"slots_{part}"), staging.read(f"good_readings_{part}"))
+            read_at = datetime.fromisoformat(staging.read_note(f"readings_{part}")["read_at"])
+            chunk = Chunk(part, staging.read(f"slots_{part}"), staging.read(f"good_readings_{part}"), read_at)
             hours = normalizer.hours(chunk)
             staging.write(f"hours_{part}", hours)
             counts.update(dict(hours["outcome"].value_counts().rows()))
@@ -177,10 +185,9 @@ class StoreHoursOperator(MeterOperator):
 
         staging, counts, moment = self.staging(context), Counter[str](), datetime.now(UTC)
         slots = [staging.read("meters").clear().select(meter_id="meter_id", start_datetime_utc="newest")]
-        newest = self.job(context).newest
         with self.databases() as databases:
             for part in self.parts(context):
-                compared = compare(databases.energy, staging.read(f"hours_{part}"), newest, moment)
+                compared = compare(databases.energy, staging.read(f"hours_{part}"), moment)
                 # A killed try has written hours that compare as unchanged now: what it meant to write stays known.
                 name = f"changed_{part}"
                 known = [staging.read(name)] if staging.read_note(name) else []
@@ -200,7 +207,7 @@ class ClosureOperator(MeterOperator):
         """Return how many days add up, and how many hold hours from before a change that is older than the look back.
 
         Raises:
-            TerminalError: the hourly table does not hold what was computed.
+            TransientError: the hourly table does not hold what was computed, perhaps as another run is writing it.
         """
         import polars as pl
 
@@ -214,8 +221,8 @@ class ClosureOperator(MeterOperator):
         broken = closed.filter(~pl.col("sound"))
         if not broken.is_empty():
             first = broken.row(0, named=True)
-            raise TerminalError(
+            raise TransientError(
                 f"{broken.height} days do not add up, the first: meter {first['meter_id']}, {first['day']}: "
-                f"{first['finding']}. Somebody else writes the table: stop MyEMS's normalization, then clear the run"
+                f"{first['finding']}. Does MyEMS's normalization still write the table? Stop it and backfill the day"
             )
         return {"days": closed.height - open_days.height, "open": open_days.height}

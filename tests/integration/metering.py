@@ -98,6 +98,10 @@ class Site:
         rows = self.databases.energy.read(QUALITY).filter(pl.col("meter_id") == meter)
         return {_hour(row["start_datetime_utc"].replace(tzinfo=None)): row for row in rows.iter_rows(named=True)}
 
+    def reasoned(self) -> pl.DataFrame:
+        """All rows of QUALITY, but for when their readings were read."""
+        return self.databases.energy.read(QUALITY).drop("read_at")
+
     def reasons(self, meter: int) -> list[str]:
         """The reasons of a meter's hours, in their order."""
         return [row["reason"] for row in self.quality(meter).values()]

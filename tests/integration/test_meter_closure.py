@@ -78,6 +78,16 @@ def test_an_hour_that_breaks_the_day_is_named(site: Site, change: str, differenc
     assert _closed(site)[0]["difference"] == 0
 
 
+def test_a_reading_before_midnight_that_no_run_looked_back_to_breaks_the_next_day(site: Site) -> None:
+    site.read(1, {86_390: "3.5"})
+    site.run(24, 48)
+    first, second = _closed(site)[:2]
+    assert (first["difference"], second["difference"]) == (0, Decimal("0.5"))
+    assert second["finding"] == "00:00Z begins at 3.500000, the hour before ended at 3.000000"
+    site.run(0, 48)
+    assert [row["difference"] for row in _closed(site)[:2]] == [0, 0]
+
+
 def test_only_the_days_of_the_given_slots_are_added_up(site: Site) -> None:
     slots = pl.DataFrame({"meter_id": [2], "start_datetime_utc": [START]})
     closed = close(site.databases.energy, slots.cast({"start_datetime_utc": pl.Datetime("us", "UTC")}))

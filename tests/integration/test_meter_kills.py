@@ -51,11 +51,7 @@ def _start(site: Site) -> Any:
 
 
 def _tables(site: Site) -> list[Any]:
-    columns = {
-        "tbl_meter_hourly": "meter_id, start_datetime_utc, actual_value",
-        "meter_hourly_quality": "*",
-    }
-    return [site.sql(f"SELECT {names} FROM {table} ORDER BY 1, 2") for table, names in columns.items()]
+    return [site.everything().rows(), site.reasoned().rows()]
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(site: Site) -> None:

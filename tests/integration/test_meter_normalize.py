@@ -18,8 +18,10 @@ from tests.integration.metering import OPTIONS, START, Site
 from tests.meter_reference import Reading, base_of, hours
 from wattline.errors import TerminalError
 from wattline.meters import buckets, readings
-from wattline.meters.plan import Options
-from wattline.meters.run import normalize
+from wattline.meters.plan import Options, job
+from wattline.meters.registry import first_holes, read_meters
+from wattline.meters.run import computed, normalize
+from wattline.meters.store import compare, write
 from wattline.window import Window
 
 pytestmark = pytest.mark.integration
@@ -116,7 +118,7 @@ def test_meters_whose_rows_begin_at_any_minute_are_cut_anywhere_too(site: Site, 
         "INSERT INTO tbl_meter_hourly (meter_id, start_datetime_utc, actual_value) VALUES (%s, %s, 0)",
         [(meter, f"2026-02-28 23:{minute:02}:00") for meter, minute in minutes.items()],
     )
-    site.options = Options(START - timedelta(days=1), lookback=timedelta(0))
+    site.options = Options(START - timedelta(hours=1), lookback=timedelta(0))
     site.run(47, 48, live=True)
     limits = {row[0]: row[1:] for row in site.sql("SELECT id, hourly_low_limit, hourly_high_limit FROM tbl_meters")}
     for meter, rows in made.items():
@@ -136,17 +138,14 @@ def test_hour_by_hour_a_day_at_a_time_and_all_at_once_are_the_same(
     monkeypatch.setattr(readings, "_FEW", few)
     _random_site(site, 8, random.Random(5))
     site.run(0, 48)
-    whole, quality = (
-        site.everything(),
-        site.sql("SELECT * FROM meter_hourly_quality ORDER BY meter_id, start_datetime_utc"),
-    )
+    whole, quality = site.everything(), site.reasoned()
     for step in (1, 5, 24):
         site.sql("DELETE FROM tbl_meter_hourly")
         site.sql("DELETE FROM meter_hourly_quality")
         for begin in range(0, 48, step):
             site.run(begin, min(begin + step, 48))
         assert site.everything().equals(whole)
-        assert site.sql("SELECT * FROM meter_hourly_quality ORDER BY meter_id, start_datetime_utc") == quality
+        assert site.reasoned().equals(quality)
 
 
 def test_a_rerun_writes_nothing(site: Site) -> None:
@@ -242,6 +241,62 @@ def test_holes_and_lost_reasons_are_filled_and_foreign_values_are_revised(site: 
     assert list(site.hourly(1).values()) == [1, 2, 3, 4]
     assert site.reasons(1) == ["measured", "measured", "measured", "late_revision"]
     assert site.quality(1)[3]["revised_from"] == 99
+
+
+def test_an_hour_without_readings_keeps_its_reason_when_the_counter_before_it_changes(site: Site) -> None:
+    site.meter(1)
+    site.read(1, {-60: 100, 60: 101, 18_060: 110})
+    site.run(0, 6)
+    site.read(1, {120: 104})
+    assert site.run(0, 6) == {"new": 0, "revised": 2, "unchanged": 4}
+    assert site.reasons(1) == ["late_revision", *["no_readings"] * 4, "late_revision"]
+    assert [row["initial_value"] for row in site.quality(1).values()] == [100, 104, 104, 104, 104, 104]
+
+
+def test_a_run_that_stood_still_does_not_bring_back_what_older_readings_said(site: Site) -> None:
+    site.meter(1)
+    site.read(1, {-60: 100, 60: 101})
+    window = Window(START, START + timedelta(hours=1))
+    old = pl.concat(computed(site.databases, job(read_meters(site.databases), window, OPTIONS, live=False)))
+    site.run(0, 1)
+    site.read(1, {120: 104})
+    site.run(0, 1)
+    before = site.quality(1)
+    assert write(site.databases.energy, compare(site.databases.energy, old, datetime.now(UTC)))["revised"] == 0
+    assert site.hourly(1) == {0: 4}
+    assert site.quality(1) == before
+    assert before[0]["reason"] == "late_revision"
+
+
+def test_holes_before_the_look_back_are_filled_by_the_run_that_passes_midnight(site: Site) -> None:
+    site.options = Options(START, lookback=timedelta(hours=2))
+    site.meter(1)
+    site.meter(2)
+    for meter in (1, 2):
+        site.read(meter, {3_600 * hour: 100 + hour for hour in range(-1, 75)})
+    site.run(0, 1, live=True)
+    # Somebody computes an hour by hand, far ahead: the live run goes on from there.
+    site.run(70, 71)
+    site.run(70, 71, live=True)
+    assert list(site.hourly(1)) == [0, 69, 70]
+    site.run(71, 72, live=True)
+    assert [list(site.hourly(meter).values()) for meter in (1, 2)] == [[1] * 72] * 2
+    assert first_holes(site.databases.energy, START, 60).is_empty()
+
+
+def test_limits_and_counters_of_any_size_stop_no_other_meter(site: Site) -> None:
+    for meter, high in ((1, "99999999999999"), (2, "1000")):
+        site.meter(meter, high=high)
+        site.read(meter, {-60: 100, 60: 101, 3_660: 200_000_000_000, 18_000: 103})
+        site.read(meter, {18_060: "999999999999999.999999"})
+    site.run(0, 6)
+    whole = {meter: site.hourly(meter) for meter in (1, 2)}
+    assert list(whole[1].values()) == list(whole[2].values()) == [1, 0, 0, 0, 0, 2]
+    site.sql("DELETE FROM tbl_meter_hourly")
+    site.sql("DELETE FROM meter_hourly_quality")
+    for begin in range(6):
+        site.run(begin, begin + 1)
+    assert {meter: site.hourly(meter) for meter in (1, 2)} == whole
 
 
 def test_hours_of_the_original_stay_and_get_their_reasons(site: Site) -> None:

@@ -98,7 +98,9 @@ def normalized(meters: Sequence[Meter], cuts: Sequence[int] = (), **options: obj
     bounds = [first + job.seconds * cut for cut in sorted({0, *cuts, count})]
     pieces = []
     for number, (start, end) in enumerate(pairwise(bounds)):
-        chunk = Chunk(number, within(job, start, end), rows.filter(pl.col("at") >= start - 10, pl.col("at") < end + 10))
+        chunk = Chunk(
+            number, within(job, start, end), rows.filter(pl.col("at") >= start - 10, pl.col("at") < end + 10), START
+        )
         pieces.append(normalizer.hours(chunk))
     return pl.concat(pieces).sort("meter_id", "start_datetime_utc")
 

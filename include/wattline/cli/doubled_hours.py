@@ -9,6 +9,7 @@ import polars as pl
 from rich.table import Table
 
 from wattline.cli.console import wide_console
+from wattline.errors import BadInputError
 from wattline.meters.upgrade import GROUPS
 
 _SHOWN_GROUPS = 50
@@ -19,6 +20,9 @@ class DoubledHours:
 
     Args:
         file: where to, as CSV; nowhere if None.
+
+    Raises:
+        BadInputError: the file cannot be written.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -27,7 +31,11 @@ class DoubledHours:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._rows = 0
         if file:
-            file.write_text(",".join(GROUPS) + "\n")
+            try:
+                file.write_text(",".join(GROUPS) + "\n")
+            except OSError as error:
+                problem, remedy = f"{file} cannot be written: {error.strerror}", "Name a file in a folder of yours"
+                raise BadInputError(problem, field="--report", remedy=remedy) from error
 
     def add(self, groups: pl.DataFrame) -> None:
         """Take some GROUPS."""

@@ -6,10 +6,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from wattline.meters.explain import Explanation, sentence
 
 _MARKS = {True: "bad", None: "not checked", False: ""}
+_QUARANTINED = "quarantined"
 
 
 def show(found: Explanation, console: Console) -> None:
@@ -17,7 +19,9 @@ def show(found: Explanation, console: Console) -> None:
     meter, row = found.meter, found.computed
     limits = f"low {meter['low_limit']:f}, high {meter['high_limit']:f}"
     modulus = f", modulus {meter['modulus']:f}" if meter["modulus"] is not None else ""
-    console.print(f"[bold]{meter['name']}[/] (meter {meter['meter_id']}, point {meter['point_id']}; {limits}{modulus})")
+    numbers = f" (meter {meter['meter_id']}, point {meter['point_id']}; {limits}{modulus})"
+    # A name may hold brackets, which are no markup.
+    console.print(Text.assemble((str(meter["name"]), "bold"), numbers))
     console.print(f"{found.start:%Y-%m-%d %H:%M} to {found.end:%H:%M} UTC")
     console.print(_base(found.base))
     console.print(_steps(found))
@@ -35,7 +39,8 @@ def _steps(found: Explanation) -> Table:
     table = Table("read at (UTC)", "counter", "", "rise", "fall", title=f"{found.steps.height} readings")
     for step in found.steps.iter_rows(named=True):
         counts = [f"{step[name]:f}" if step[name] else "" for name in ("rise", "fall")]
-        table.add_row(f"{step['at']:%H:%M:%S}", f"{step['value']:f}", _MARKS[step["is_bad"]], *counts)
+        mark = _QUARANTINED if step["quarantined"] else _MARKS[step["is_bad"]]
+        table.add_row(f"{step['at']:%H:%M:%S}", f"{step['value']:f}", mark, *counts)
     return table
 
 

@@ -6,6 +6,7 @@ hour that is missing, doubled or changed by another hand, and hours that were co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
@@ -16,6 +17,8 @@ from wattline.storage.mysql import MySQLStore
 
 _DAY = ["meter_id", "day"]
 _NAMED = 3
+_SLOTS = 100_000
+"""Slots in memory at once."""
 
 
 def close(energy: MySQLStore, slots: pl.DataFrame) -> pl.DataFrame:
@@ -25,14 +28,23 @@ def close(energy: MySQLStore, slots: pl.DataFrame) -> pl.DataFrame:
         Contract CLOSURE plus `sound` (Boolean), in key order; false where the hourly table has not what was computed.
     """
     days = slots.select("meter_id", pl.col("start_datetime_utc").dt.date().alias("day")).unique()
-    if days.is_empty():
-        return pl.DataFrame(schema={**CLOSURE.schema, "sound": pl.Boolean()})
-    first, last = (datetime.combine(each, time.min, UTC) for each in (days["day"].min(), days["day"].max()))  # type: ignore[arg-type] # dates
-    meters = days["meter_id"].unique().sort().to_list()
-    quality, hourly = stored(energy, meters, first, last + timedelta(days=1, microseconds=-1))
-    closed = add_up(quality, hourly).join(days, on=_DAY, how="semi")
-    energy.upsert(CLOSURE, closed)
-    return closed.sort(_DAY)
+    closed = [pl.DataFrame(schema={**CLOSURE.schema, "sound": pl.Boolean()})]
+    for part in _parts(days):
+        first, last = (datetime.combine(each, time.min, UTC) for each in (part["day"].min(), part["day"].max()))  # type: ignore[arg-type] # dates
+        # The last slot of the day before says where the first one must begin.
+        begin, end = first - timedelta(hours=1), last + timedelta(days=1, microseconds=-1)
+        quality, hourly = stored(energy, part["meter_id"].unique().sort().to_list(), begin, end)
+        closed.append(add_up(quality, hourly).join(part, on=_DAY, how="semi"))
+        energy.upsert(CLOSURE, closed[-1])
+    return pl.concat(closed).sort(_DAY)
+
+
+def _parts(days: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Days of meters in parts that are some _SLOTS rows, from the first to the last day of each."""
+    for (_,), month in days.with_columns(pl.col("day").dt.truncate("1mo").alias("_month")).group_by("_month"):
+        meters = month["meter_id"].unique().sort()
+        for some in meters.to_frame().iter_slices(_SLOTS // (31 * 24)):
+            yield month.drop("_month").join(some, on="meter_id", how="semi")
 
 
 def add_up(quality: pl.DataFrame, hourly: pl.DataFrame) -> pl.DataFrame:
@@ -51,7 +63,7 @@ def add_up(quality: pl.DataFrame, hourly: pl.DataFrame) -> pl.DataFrame:
         .with_columns(pl.col("start_datetime_utc").dt.date().alias("day"))
         .with_columns(
             _dropped=pl.col("raw_increment") + pl.col("rolled_over") - pl.col("actual_value"),
-            _prior=pl.col("last_value").shift().over(_DAY),
+            _prior=pl.when(_follows()).then(pl.col("last_value").shift().over("meter_id")),
         )
         .with_columns(_trouble=_trouble(), _hour=pl.col("start_datetime_utc").dt.strftime("%H:%MZ"))
     )
@@ -74,9 +86,17 @@ def add_up(quality: pl.DataFrame, hourly: pl.DataFrame) -> pl.DataFrame:
     return CLOSURE.conform(found).with_columns(found["sound"])
 
 
+def _follows() -> pl.Expr:
+    """Whether the row before is the slot before, or at least of the day: its end is where this one must begin."""
+    end = pl.col("start_datetime_utc") + pl.col("minutes") * pl.duration(minutes=1)
+    return (end.shift().over("meter_id") == pl.col("start_datetime_utc")) | (
+        pl.col("day").shift().over("meter_id") == pl.col("day")
+    )
+
+
 def _growth() -> pl.Expr:
-    """From the day's first state to its last; a fall is a boundary, and a roll-over none."""
-    ends = pl.col("last_value").last() - pl.col("initial_value").first()
+    """From the state before the day to its last; a fall is a boundary, and a roll-over none."""
+    ends = pl.col("last_value").last() - pl.coalesce("_prior", "initial_value").first()
     return ends + pl.col("fall").sum() + pl.col("rolled_over").sum()
 
 

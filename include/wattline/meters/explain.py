@@ -14,7 +14,7 @@ from wattline.errors import BadInputError
 from wattline.meters.databases import Databases
 from wattline.meters.normalize import Normalizer
 from wattline.meters.plan import Job, Options, job
-from wattline.meters.readings import bases, chunks
+from wattline.meters.readings import MOST, bases, chunks
 from wattline.meters.registry import hourly_places, instant, read_meters
 from wattline.meters.store import stored
 from wattline.meters.tables import BIG, VALUE
@@ -25,12 +25,14 @@ STEPS = pl.Schema(
         "at": pl.Datetime("us", "UTC"),
         "value": VALUE,
         "is_bad": pl.Boolean(),
+        "quarantined": pl.Boolean(),
         "before": VALUE,
         "rise": VALUE,
         "fall": VALUE,
     }
 )
-"""A reading of the hour; a bad or unchecked one has no `before`, `rise` and `fall`, as it does not count."""
+"""A reading of the hour. A bad or unchecked one has no `before`, `rise` and `fall`, as it does not count; nor has one
+that is `quarantined`: good by its mark, and a counter that the gate keeps out."""
 
 _ROWS = sa.table(
     "tbl_energy_value",
@@ -69,12 +71,12 @@ def explain(databases: Databases, meter: str, hour: datetime, options: Options) 
 
     Args:
         databases: the installation.
-        meter: id or name.
+        meter: id or name; what is an id is none of another meter's name.
         hour: any instant within the slot.
         options: the settings.
 
     Raises:
-        BadInputError: no meter has that id or name, or several have the name.
+        BadInputError: no meter has that id or name, or several have the name and none the id.
     """
     meters = _found(read_meters(databases), meter)
     end = hour + timedelta(minutes=options.minutes_to_count)
@@ -116,8 +118,9 @@ def sentence(explanation: Explanation) -> str:
 
 
 def _found(meters: pl.DataFrame, wanted: str) -> pl.DataFrame:
-    named = pl.col("name") == wanted
-    found = meters.filter(named | (pl.col("meter_id").cast(pl.String) == wanted))
+    found = meters.filter(pl.col("meter_id").cast(pl.String) == wanted)
+    if found.is_empty():
+        found = meters.filter(pl.col("name") == wanted)
     if found.height != 1:
         problem = "no meter" if found.is_empty() else f"{found.height} meters"
         raise BadInputError(f"{problem} with the id or name {wanted!r}", field="meter", remedy="Give the meter's id")
@@ -146,12 +149,14 @@ def _readings(databases: Databases, planned: Job) -> pl.DataFrame:
 
 def _steps(rows: pl.DataFrame, initial: object) -> pl.DataFrame:
     """What each good reading adds to the one before."""
-    good = rows.with_row_index("_place").filter(pl.col("is_bad").eq(other=False).fill_null(value=False))
-    walked = good.with_columns(pl.col("value").shift().fill_null(pl.lit(initial, VALUE)).alias("before")).with_columns(
+    good = pl.col("is_bad").eq(other=False).fill_null(value=False)
+    rows = rows.with_row_index("_place").with_columns((good & (pl.col("value").abs() > MOST)).alias("quarantined"))
+    counted = rows.filter(good & ~pl.col("quarantined"))
+    walked = counted.with_columns(pl.col("value").shift().fill_null(pl.lit(initial, VALUE)).alias("before")).with_columns(
         (pl.col("value") - pl.col("before")).clip(0).cast(VALUE).alias("rise"),
         (pl.col("before") - pl.col("value")).clip(0).cast(VALUE).alias("fall"),
     )
-    steps = rows.with_row_index("_place").join(
+    steps = rows.join(
         walked.select("_place", "before", "rise", "fall"), on="_place", how="left", maintain_order="left"
     )
     return steps.select(pl.col(name).cast(kind) for name, kind in STEPS.items())

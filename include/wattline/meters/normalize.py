@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from wattline.meters.exact import Units, to_decimals, to_units
+from wattline.meters.exact import UNIT, Units, to_decimals, to_units
 from wattline.meters.plan import Job
-from wattline.meters.readings import Chunk
+from wattline.meters.readings import MOST, Chunk
 from wattline.meters.rule import NEVER, Hours, Meters, Numbers, Readings, hours
 from wattline.meters.tables import QUALITY, REASONS
 
 BLOCK_ROWS = 100_000
 """About how many readings the rule sees at once: it needs many numbers for each of them."""
 _SECOND = 1_000_000
+_BEYOND = Decimal(9 * 10**12)
 _MEASURES = ("raw_increment", "rolled_over", "fall", "initial_value", "last_value", "actual_value")
 
 
@@ -48,14 +50,18 @@ class Normalizer:
 
     def blocks(self, chunk: Chunk) -> Iterator[pl.DataFrame]:
         """As `hours`, some meters at a time."""
-        share = max(BLOCK_ROWS * chunk.slots.height // max(chunk.readings.height, 1), 1)
-        point, at = chunk.readings["point"].to_numpy(), chunk.readings["at"].to_numpy()
-        value, order = chunk.readings["value"].to_numpy(), _by_point(point, self.job.points.len())
+        readings = chunk.readings.filter(pl.col("value").abs() <= MOST * UNIT)
+        share = max(BLOCK_ROWS * chunk.slots.height // max(readings.height, 1), 1)
+        point, at = readings["point"].to_numpy(), readings["at"].to_numpy()
+        value, order = readings["value"].to_numpy(), _by_point(point, self.job.points.len())
         ends = np.cumsum(np.bincount(point, minlength=self.job.points.len()))
         for slots in chunk.slots.sort("point_id", "meter_id").iter_slices(share):
             own = _places(self.job.points, slots["point_id"])
             near = order[ends[own[0] - 1] if own[0] else 0 : ends[own[-1]]]
-            yield self._block(slots, _by_time(point[near], at[near], value[near]), own)
+            hours = self._block(slots, _by_time(point[near], at[near], value[near]), own)
+            yield hours.with_columns(read_at=pl.lit(chunk.read_at, QUALITY.schema["read_at"])).select(
+                QUALITY.schema.names()
+            )
 
     def _block(self, slots: pl.DataFrame, rows: tuple[Numbers, Numbers, Units], own: Numbers) -> pl.DataFrame:
         """Some meters: `slots`, the readings of their points by point and time, and the places of their points."""
@@ -74,10 +80,15 @@ class Normalizer:
             slots=slots["slots"].to_numpy(),
             base=self.base[places],
             base_at=self.base_at[places],
-            low=to_units(chosen["low_limit"]),
-            high=to_units(chosen["high_limit"]),
-            modulus=to_units(chosen["modulus"].fill_null(0)),
+            low=_limit(chosen["low_limit"]),
+            high=_limit(chosen["high_limit"]),
+            modulus=_limit(chosen["modulus"].fill_null(0)),
         )
+
+
+def _limit(values: pl.Series) -> Units:
+    """A limit as units; no sum of a slot comes near to what 64 bits hold, so a limit beyond is as good as that."""
+    return to_units(values.clip(-_BEYOND, _BEYOND))
 
 
 def _places(ids: pl.Series, wanted: pl.Series) -> Numbers:
@@ -137,4 +148,4 @@ def _frame(result: Hours, ids: pl.Series, seconds: int) -> pl.DataFrame:
         "revised_from": pl.repeat(None, start.len(), dtype=QUALITY.schema["revised_from"], eager=True),
         "revised_at": pl.repeat(None, start.len(), dtype=QUALITY.schema["revised_at"], eager=True),
     }
-    return pl.DataFrame(columns).select(QUALITY.schema.names())
+    return pl.DataFrame(columns)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -23,7 +23,7 @@ from wattline.errors import BadInputError, TerminalError, TransientError
 from wattline.meters import workbook
 from wattline.meters.databases import Databases
 from wattline.meters.myems import contract
-from wattline.meters.offline_days import KIND, Rules, finding_rows, hourly_rows, judge, midnight
+from wattline.meters.offline_days import KIND, NOT_OVER, Rules, finding_rows, hourly_rows, judge, midnight
 from wattline.meters.registry import hourly_places
 from wattline.meters.settle import Change, known_findings, known_rows, settle
 from wattline.meters.tables import HOURLY, VALUE
@@ -94,7 +94,7 @@ class Importer:
         self._rules = Rules(_zone(zone), minutes, min(hourly_places(databases.energy, KIND), VALUE.scale))
 
     def load(self, name: str, content: bytes) -> Imported:
-        """Store the days of a form that can be stored, and findings for the others.
+        """Store the days of a form that can be stored, and findings for the others; empty cells lose their findings.
 
         Args:
             name: the file's, for messages.
@@ -108,11 +108,12 @@ class Importer:
             form = workbook.read(content)
         except BadInputError as error:
             return _unreadable(name, error)
-        if not (form.days or form.findings):
-            return _unreadable(name, BadInputError("no day has a value", remedy="Fill in the form and send it again"))
         meters = self.databases.system.read(_METERS)
-        judged = judge(form, meters, self._rules)
-        return Imported(name, len(judged.days), self._store(judged, meters), tuple(judged.findings))
+        judged = judge(form, meters, self._rules, _now())
+        changed = self._store(judged, meters)
+        if not (judged.days or judged.findings):
+            return _unreadable(name, BadInputError("no day has a value", remedy="Fill in the form and send it again"))
+        return Imported(name, len(judged.days), changed, tuple(judged.findings))
 
     def _store(self, form: Form, meters: pl.DataFrame) -> pl.DataFrame:
         """Write rows and findings; `Imported.changed`."""
@@ -120,14 +121,15 @@ class Importer:
         rows = hourly_rows(form.days, self._rules)
         findings = finding_rows(form, meters["id"], self._rules)
         stored = {(each.meter_id, each.day) for each in form.days}
-        asked = stored | {(each.meter_id or 0, each.day) for each in form.findings if each.day is not None}
-        if not asked:
+        if not form.cells:
             return rows.select(_HOURLY.key)
-        days = sorted(day for _, day in asked)
+        days = sorted(day for _, day in form.cells)
         window = Window(midnight(days[0], zone), midnight(days[-1] + timedelta(days=1), zone))
         ids = sorted({meter for meter, _ in stored})
         old = _of_days(known_rows(energy, KIND, ids, window), _HOURLY.key[0], stored, zone)
-        known = _of_days(known_findings(energy, KIND, window), "meter_id", asked, zone)
+        to_come = known_early(energy, {meter for meter, _ in form.cells})
+        known = _of_days(known_findings(energy, KIND, window), "meter_id", form.cells, zone)
+        known = pl.concat([known, to_come]).unique(maintain_order=True)
         gone = old.join(rows, on=_HOURLY.key, how="anti")
         # Every row is written, also where it is there: of two runs at once the last one then counts as a whole.
         settle(energy, Change(KIND, rows, gone, findings, known))

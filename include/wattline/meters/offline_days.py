@@ -8,7 +8,7 @@ those of other meters, as in MyEMS; slots of 30 minutes do not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -22,6 +22,8 @@ from wattline.meters.tables import FINDING, HOURLY
 from wattline.meters.workbook import DayValue, Finding, Form
 
 KIND = "offline_meter"
+NOT_OVER = "not_over"
+"""Subject of a day that is still to come: mostly a wrong year or month, so no later form names the day again."""
 _TOO_LARGE = 10**15
 """An hourly column holds 15 digits before the point."""
 
@@ -67,7 +69,7 @@ def spread(value: Decimal, slots: int, places: int) -> list[Decimal]:
     return [Decimal(after - before).scaleb(-places) for before, after in pairwise(sums)]
 
 
-def judge(form: Form, meters: pl.DataFrame, rules: Rules) -> Form:
+def judge(form: Form, meters: pl.DataFrame, rules: Rules, now: datetime) -> Form:
     """The form's days that can be stored, and why the others cannot.
 
     Args:
@@ -75,15 +77,16 @@ def judge(form: Form, meters: pl.DataFrame, rules: Rules) -> Form:
         meters: the register: id, hourly_low_limit, hourly_high_limit, both inclusive. They are compared with the day's
             value by its hours, whatever the length of a slot.
         rules: how days become slots.
+        now: the clock; a day that is not over has no energy yet.
     """
     known = {row["id"]: row for row in meters.iter_rows(named=True)}
-    judged = Form(findings=list(form.findings))
+    judged = replace(form, days=[], findings=list(form.findings))
     unknown: dict[int, Finding] = {}
     for each in form.days:
         meter = known.get(each.meter_id)
         if meter is None:
             unknown.setdefault(each.row, _unknown(each))
-        elif problem := _problem(each, meter, rules):
+        elif problem := _not_over(each, rules, now) or _problem(each, meter, rules):
             judged.findings.append(problem)
         else:
             judged.days.append(each)
@@ -118,6 +121,13 @@ def _slots(days: Iterable[DayValue], rules: Rules) -> Iterator[tuple[int, dateti
 def _unknown(each: DayValue) -> Finding:
     problem = f"there is no offline meter {each.meter_id}"
     return Finding(f"A{each.row}", "unknown_meter", problem, "Write its ID as MyEMS shows it, or create the meter")
+
+
+def _not_over(each: DayValue, rules: Rules, now: datetime) -> Finding | None:
+    if midnight(each.day + timedelta(days=1), rules.zone) <= now:
+        return None
+    remedy = "Send the form again when it is, or correct the year in A2 and the month in B2"
+    return Finding(each.cell, NOT_OVER, f"{each.day} is not over yet", remedy, each.meter_id, each.day)
 
 
 def _problem(each: DayValue, meter: Mapping[str, Any], rules: Rules) -> Finding | None:

@@ -80,22 +80,22 @@ class Job:
     places: int
     share: float = 1.0
 
-    @property
-    def newest(self) -> pl.DataFrame:
-        """meter_id and the start of its newest hourly row, null where it has none."""
-        return self.meters.select("meter_id", "newest")
-
     @cached_property
     def points(self) -> pl.Series:
         """The meters' points, each once, in ascending order."""
         return self.meters["point_id"].unique().sort()
 
 
+def looks_for_holes(window: Window, *, live: bool) -> bool:
+    """Whether a run is the one of its day that counts the rows of all meters: a live one that passes midnight, UTC."""
+    return live and window.start.date() < window.end.date()
+
+
 def job(meters: pl.DataFrame, window: Window, options: Options, *, live: bool, places: int = 6) -> Job:
     """The slots of `meters` (contract METER) that end within `window`, and in a live run the earlier ones that it owes.
 
     Args:
-        meters: the register.
+        meters: the register; with a column `hole`, slots from there on are computed again in a live run.
         window: the run's interval, `minutes_to_clean` earlier than the clock: readings of it are cleaned.
         options: the settings.
         live: whether the run goes on from the newest rows and looks back.
@@ -114,6 +114,8 @@ def job(meters: pl.DataFrame, window: Window, options: Options, *, live: bool, p
         again = pl.max_horizontal(_floor(pl.lit(end) - int(options.lookback.total_seconds()), slot, phase), earliest)
         owed = pl.when(newest.is_null()).then(fresh).otherwise(pl.min_horizontal(newest // 60 * 60 + slot, again))
         first = pl.min_horizontal(owed, pl.max_horizontal(first, earliest))
+        if "hole" in meters.columns:
+            first = pl.min_horizontal(first, pl.col("hole").dt.epoch("s"))
     slots = (_floor(pl.lit(end), slot, phase) - pl.col("_first")) // slot
     planned = (
         meters.with_columns(first.alias("_first"))

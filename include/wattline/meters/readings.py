@@ -24,15 +24,15 @@ from wattline.meters.tables import BIG, VALUE
 from wattline.storage.contract import UTC_TIME, Column, Table
 from wattline.storage.mysql import MySQLStore
 
-_MOST = 1e11
-"""No counter is that far from zero, and sums of such ones would leave the columns; see the gate."""
+MOST = 10**11
+"""No counter is that far from zero, and sums of such ones would leave the columns: the gate takes them out."""
 READING = Table(
     name="meter_reading",
     key=("point_id", "at"),
     columns=(
         Column("point_id", BIG, "the point of the meter's counter"),
         Column("at", UTC_TIME, "when the counter was read, a whole second"),
-        Column("value", VALUE, "the counter", minimum=-_MOST, maximum=_MOST),
+        Column("value", VALUE, "the counter", minimum=-MOST, maximum=MOST),
     ),
 )
 """A good reading as the gate judges it; not a stored table. Bad readings and unchecked ones are never read."""
@@ -72,11 +72,13 @@ class Chunk:
         number: from 0 on, in the order of time.
         slots: meter_id, point_id, `first_slot` and `slots` of the meters that have slots in the stretch.
         readings: schema ROWS; perhaps also some before and after the slots.
+        read_at: when they were read, at the earliest.
     """
 
     number: int
     slots: pl.DataFrame
     readings: pl.DataFrame
+    read_at: datetime
 
 
 def bases(store: MySQLStore, job: Job, first: Chunk) -> pl.DataFrame:
@@ -127,7 +129,7 @@ def chunks(store: MySQLStore, job: Job) -> Iterator[Chunk]:
     span = _slots_of(STRETCH_ROWS, job)
     while at < end:
         stretch = min(span, -(-(end - at) // slot))
-        unit = slot * max(stretch // _BUCKETS, 1)
+        unit, read_at = slot * max(stretch // _BUCKETS, 1), datetime.now(UTC)
         with Buckets(ROWS, at, unit) as buckets:
             if not _fill(
                 buckets, store, job, (at - before, at + stretch * slot), 2 * STRETCH_ROWS if span > 1 else None
@@ -140,7 +142,7 @@ def chunks(store: MySQLStore, job: Job) -> Iterator[Chunk]:
                 readings = pl.concat([carried, buckets.take(begin, stop)], rechunk=True)
                 carried = readings.filter(pl.col("at") >= stop - overlap)
                 if not slots.is_empty():
-                    yield Chunk(number, slots, readings)
+                    yield Chunk(number, slots, readings, read_at)
                     number += 1
                 del readings  # it would stay in memory beside the next one
         at, before = at + stretch * slot, overlap
@@ -225,7 +227,7 @@ def _looks(meters: pl.DataFrame, end: int) -> sa.SelectBase:
     looks = [
         sa.select(*_columns())
         .where(_VALUE.c.point_id == sa.literal_column(str(int(point))), _VALUE.c.utc_date_time < _time(end))
-        .where(_is_good())
+        .where(_is_good(), sa.func.abs(_VALUE.c.actual_value) <= sa.literal_column(str(MOST)))
         .order_by(_VALUE.c.utc_date_time.desc(), _VALUE.c.id.desc())
         .limit(1)
         for point in meters["point_id"].unique(maintain_order=True)
@@ -240,7 +242,7 @@ def _as_judged(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _newest(readings: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
     """The newest of the readings (contract READING) for each of `meters` (meter_id, point_id): meter_id, at, value."""
-    possible = readings.filter(pl.col("value").abs() <= _MOST)
+    possible = readings.filter(pl.col("value").abs() <= MOST)
     newest = possible.sort("at", maintain_order=True).unique("point_id", keep="last", maintain_order=True)
     return newest.join(meters, on="point_id", how="inner").select("meter_id", "at", "value")
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from wattline.errors import TerminalError
 from wattline.meters.databases import Databases
 from wattline.meters.tables import BIG, HOURLY, SETTING, VALUE
 from wattline.storage.contract import UTC_TIME, Column, Table
 from wattline.storage.mysql import MySQLStore
+from wattline.storage.store import Condition
 
 EPOCH = 62_167_219_200
 """TO_SECONDS('1970-01-01'): instants travel as seconds, which a zero date in an old table cannot break."""
@@ -30,6 +34,7 @@ METER = Table(
 )
 """A meter as the pipeline knows it; a batch of the gate, not a stored table."""
 
+_NAMED = 100
 _METERS = sa.table("tbl_meters", *map(sa.column, ("id", "name", "hourly_low_limit", "hourly_high_limit")))
 _LINKS = sa.table("tbl_meters_points", sa.column("meter_id"), sa.column("point_id"))
 _POINTS = sa.table("tbl_points", sa.column("id"), sa.column("object_type"))
@@ -72,6 +77,40 @@ def newest(energy: MySQLStore) -> pl.DataFrame:
     top = sa.func.to_seconds(sa.func.max(hourly.c.start_datetime_utc)).label("newest")
     found = energy.fetch(sa.select(hourly.c.meter_id, top).group_by(hourly.c.meter_id))
     return found.select(pl.col("meter_id").cast(BIG), instant("newest")).drop_nulls()
+
+
+def first_holes(energy: MySQLStore, start: datetime, minutes: int) -> pl.DataFrame:
+    """Where rows are missing: meter_id and `hole`, the start of the first slot without a row since `start`.
+
+    It counts the rows of all meters, which takes the server a second for some millions of them.
+
+    Args:
+        energy: the energy database.
+        start: UTC; its minutes are cut off.
+        minutes: length of a slot.
+    """
+    start = start.replace(minute=0, second=0, microsecond=0)
+    hourly = sa.table(
+        str(HOURLY["meter"].mysql), sa.column("meter_id"), sa.column("start_datetime_utc", mysql.DATETIME())
+    )
+    since = hourly.c.start_datetime_utc >= sa.literal(start.replace(tzinfo=None), mysql.DATETIME())
+    top = sa.func.to_seconds(sa.func.max(hourly.c.start_datetime_utc)).label("top")
+    counted = energy.fetch(
+        sa.select(hourly.c.meter_id, sa.func.count().label("rows"), top).where(since).group_by(hourly.c.meter_id)
+    )
+    due = (pl.col("top").cast(pl.Int64) - EPOCH - int(start.timestamp())) // (60 * minutes) + 1
+    short = counted.filter(pl.col("rows") < due)["meter_id"].cast(BIG).sort()
+    found = [pl.DataFrame(schema={"meter_id": BIG, "hole": UTC_TIME})]
+    for part in short.to_frame().iter_slices(_NAMED):
+        where = [Condition("start_datetime_utc", ">=", start), Condition("meter_id", "in", part["meter_id"].to_list())]
+        rows = energy.read(HOURLY["meter"], where, HOURLY["meter"].key)
+        phase = rows.group_by("meter_id").agg(_minute=pl.col("start_datetime_utc").min().dt.minute() % minutes)
+        first = phase.select("meter_id", start_datetime_utc=pl.lit(start, UTC_TIME) + pl.duration(minutes="_minute"))
+        following = rows.with_columns(pl.col("start_datetime_utc") + timedelta(minutes=minutes))
+        # A row must begin at the start, and where another one ends.
+        missing = pl.concat([first, following]).join(rows, on=rows.columns, how="anti")
+        found.append(missing.group_by("meter_id").agg(pl.col("start_datetime_utc").min().alias("hole")))
+    return pl.concat(found)
 
 
 def instant(name: str) -> pl.Expr:

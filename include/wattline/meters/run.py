@@ -12,9 +12,9 @@ import polars as pl
 from wattline.meters import store
 from wattline.meters.databases import Databases
 from wattline.meters.normalize import Normalizer
-from wattline.meters.plan import Job, Options, job
+from wattline.meters.plan import Job, Options, job, looks_for_holes
 from wattline.meters.readings import bases, chunks
-from wattline.meters.registry import hourly_places, read_meters
+from wattline.meters.registry import first_holes, hourly_places, read_meters
 from wattline.meters.upgrade import require_unique
 from wattline.window import Window
 
@@ -44,12 +44,16 @@ def normalize(
         TransientError: a server cannot be reached.
     """
     require_unique(databases.energy, ["meter"])
-    planned = job(read_meters(databases), window, options, live=live, places=hourly_places(databases.energy))
+    meters = read_meters(databases)
+    if looks_for_holes(window, live=live):
+        holes = first_holes(databases.energy, options.start, options.minutes_to_count)
+        meters = meters.join(holes, on="meter_id", how="left")
+    planned = job(meters, window, options, live=live, places=hourly_places(databases.energy))
     counts: Counter[str] = Counter()
     at = moment or datetime.now(UTC)
 
     def keep(hours: pl.DataFrame) -> None:
-        counts.update(store.write(databases.energy, store.compare(databases.energy, hours, planned.newest, at)))
+        counts.update(store.write(databases.energy, store.compare(databases.energy, hours, at)))
 
     with ThreadPoolExecutor(1) as writer:
         kept: Future[None] | None = None

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import polars as pl
 
+from wattline.meters.registry import newest
 from wattline.meters.tables import HOURLY, QUALITY
 from wattline.storage.mysql import MySQLStore
 from wattline.storage.store import Condition
@@ -30,16 +31,15 @@ _NAMED = 500
 """Meters in one statement: from a thousand on, MariaDB joins them and reads the whole table."""
 
 
-def compare(energy: MySQLStore, hours: pl.DataFrame, newest: pl.DataFrame, moment: datetime) -> pl.DataFrame:
+def compare(energy: MySQLStore, hours: pl.DataFrame, moment: datetime) -> pl.DataFrame:
     """What becomes of computed hours, beside what the database has of them: see `revise`. Nothing is written.
 
     Args:
         energy: the energy database.
         hours: contract QUALITY, as `Normalizer.hours` gives them.
-        newest: meter_id and `newest`; hours after a meter's newest row are not looked for.
         moment: what `revised_at` says.
     """
-    return revise(hours, *_stored(energy, hours, newest), moment)
+    return revise(hours, *_stored(energy, hours), moment)
 
 
 def write(energy: MySQLStore, compared: pl.DataFrame) -> dict[str, int]:
@@ -59,7 +59,7 @@ def write(energy: MySQLStore, compared: pl.DataFrame) -> dict[str, int]:
 
 def changed(compared: pl.DataFrame) -> pl.DataFrame:
     """The hours that are to be written."""
-    return compared.filter(pl.col("_kind") != "unchanged")
+    return compared.filter(pl.col("_write"))
 
 
 def revise(hours: pl.DataFrame, quality: pl.DataFrame, hourly: pl.DataFrame, moment: datetime) -> pl.DataFrame:
@@ -73,35 +73,36 @@ def revise(hours: pl.DataFrame, quality: pl.DataFrame, hourly: pl.DataFrame, mom
 
     Returns:
         `hours` with reason, revised_from and revised_at as they are to be stored, and `_kind`: new (either table lacks
-        the hour or holds the value before a kill), revised or unchanged; `_absent`, whether no table has the hour.
+        the hour or holds the value before a kill), revised or unchanged; `_write`, whether it is to be written;
+        `_absent`, whether no table has it.
     """
-    before = quality.select(*KEY, *(pl.col(name).alias(f"_{name}") for name in (*_COMPUTED, *_HISTORY)))
+    known = (*_COMPUTED, *_HISTORY, "read_at")
+    before = quality.select(*KEY, *(pl.col(name).alias(f"_{name}") for name in known))
     value = hourly.select(*KEY, pl.col("actual_value").alias("_hourly"))
     joined = hours.join(before, on=KEY, how="left", maintain_order="left").join(
         value, on=KEY, how="left", maintain_order="left"
     )
     judged = pl.col("_outcome").is_not_null()
     differs = judged & pl.any_horizontal(pl.col(name) != pl.col(f"_{name}") for name in _COMPUTED)
-    other_value = pl.col("_hourly").is_not_null() & (pl.col("_hourly") != pl.col("actual_value"))
+    foreign = pl.col("_hourly").is_not_null() & (pl.col("_hourly") != pl.col("actual_value"))
+    # Nobody's late reading touched an hour that has none; only the counter that passes through it is another one.
+    passed = judged & (pl.col("outcome") == "no_readings") & (pl.col("_outcome") == "no_readings") & ~foreign
     # The value that a killed run has not come to overwrite is no revision of its own.
-    revised = differs | (other_value & ~(judged & (pl.col("_revised_from") == pl.col("_hourly")).fill_null(False)))
-    kept = judged & ~revised
+    unfinished = judged & (pl.col("_revised_from") == pl.col("_hourly")).fill_null(value=False)
+    # A run that stands still for long, or is cleared, must not bring back what readings of before its time said.
+    stale = judged & (pl.col("_read_at") > pl.col("read_at"))
+    revised = ((differs & ~passed) | (foreign & ~unfinished)) & ~stale
     return joined.with_columns(
-        reason=pl.when(revised).then(pl.lit("late_revision")).when(kept).then("_reason").otherwise("reason"),
-        revised_from=pl.when(revised)
-        .then(pl.coalesce("_hourly", "_actual_value"))
-        .when(kept)
-        .then("_revised_from")
-        .otherwise("revised_from"),
+        reason=pl.when(revised).then(pl.lit("late_revision")).otherwise(pl.coalesce("_reason", "reason")),
+        revised_from=pl.when(revised).then(pl.coalesce("_hourly", "_actual_value")).otherwise("_revised_from"),
         revised_at=pl.when(revised)
         .then(pl.lit(moment).cast(QUALITY.schema["revised_at"]))
-        .when(kept)
-        .then("_revised_at")
-        .otherwise("revised_at"),
+        .otherwise(pl.col("_revised_at")),
         _absent=~judged & pl.col("_hourly").is_null(),
+        _write=(differs | foreign | ~judged | pl.col("_hourly").is_null()) & ~stale,
         _kind=pl.when(revised)
         .then(pl.lit("revised"))
-        .when(pl.col("_hourly").is_null() | ~judged | other_value)
+        .when((pl.col("_hourly").is_null() | ~judged | foreign) & ~stale)
         .then(pl.lit("new"))
         .otherwise(pl.lit("unchanged")),
     )
@@ -110,9 +111,9 @@ def revise(hours: pl.DataFrame, quality: pl.DataFrame, hourly: pl.DataFrame, mom
 _HISTORY = ("reason", "revised_from", "revised_at")
 
 
-def _stored(energy: MySQLStore, hours: pl.DataFrame, newest: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The stored rows of both tables for the slots of `hours` that may have some."""
-    old = hours.join(newest, on="meter_id", how="left").filter(pl.col("start_datetime_utc") <= pl.col("newest"))
+def _stored(energy: MySQLStore, hours: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The stored rows of both tables for the slots of `hours` that may have some: none is after its meter's newest."""
+    old = hours.join(newest(energy), on="meter_id", how="left").filter(pl.col("start_datetime_utc") <= pl.col("newest"))
     if old.is_empty():
         return QUALITY.conform(hours.clear()), hours.clear().select(HOURLY["meter"].schema.names())
     starts: list[datetime] = old["start_datetime_utc"].sort().to_list()

@@ -62,6 +62,7 @@ QUALITY = Table(
         Column("initial_value", VALUE, "the counter before the slot's first reading; 0 where nothing good is before"),
         Column("last_value", VALUE, "the counter at the slot's end; 0 where it is not positive"),
         Column("actual_value", VALUE, "energy of the slot, as the hourly table has it"),
+        Column("read_at", UTC_TIME, "when the readings behind it were read; older ones never take their place"),
         Column("revised_from", VALUE, "what the hourly table had before the last revision", nullable=True),
         Column("revised_at", UTC_TIME, "when that was", nullable=True),
     ),

@@ -11,7 +11,7 @@ a finding for each slot of the grid of whole hours or half hours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +33,8 @@ WHOLE_METER = datetime(1970, 1, 1, tzinfo=UTC)
 _VALUES_AT_ONCE = 300_000
 """Values in memory at a time, some 100 bytes each."""
 _HOURLY = HOURLY[KIND]
+_Slots = tuple[pl.DataFrame, pl.DataFrame]
+"""Hourly rows and findings."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,16 @@ class Computed:
     refused: Mapping[int, str]
 
 
-def compute(databases: Databases, window: Window, minutes: int) -> Computed:
-    """Compute and store the slots of all virtual meters that end within a window; doing it again changes nothing.
+def compute(
+    databases: Databases, window: Window, minutes: int, meters: Collection[int] | None = None
+) -> Computed:
+    """Compute and store the slots of virtual meters that end within a window; doing it again changes nothing.
 
     Args:
         databases: the installation.
         window: any; cut at whatever instants, its parts give the same rows.
         minutes: length of a slot, 60 or 30.
+        meters: numbers of the virtual meters whose rows and findings are stored; all of them if None.
 
     Raises:
         TerminalError: a table is not what it must be, or an hourly one has no unique key.
@@ -69,10 +74,12 @@ def compute(databases: Databases, window: Window, minutes: int) -> Computed:
     places = hourly_places(energy, KIND)
     register = read_register(databases.system)
     _settle_refusals(energy, register.refused)
+    needed = register if meters is None else register.needed_by(meters)
     rows, findings, changed = 0, 0, [_HOURLY.schema.to_frame().select(_HOURLY.key)]
-    for part in _parts(window, minutes, register):
-        found = evaluate(register.meters, _read(energy, register, part, minutes), part, minutes, places)
-        changed.append(_settle(energy, register, starts_of(part, minutes), found))
+    for part in _parts(window, minutes, needed):
+        found = _of(meters, evaluate(needed.meters, _read(energy, needed, part, minutes), part, minutes, places))
+        stored = _stored(energy, needed, starts_of(part, minutes), meters)
+        changed.append(_settle(energy, found, stored))
         rows, findings = rows + found[0].height, findings + found[1].height
     refused = {number: refusal.detail for number, refusal in register.refused.items()}
     return Computed(rows, findings, pl.concat(changed).sort(_HOURLY.key), refused)
@@ -102,16 +109,27 @@ def _read(energy: MySQLStore, register: Register, window: Window, minutes: int) 
     return {kind: known_rows(energy, kind, numbers, wide) for kind, numbers in _operands(register).items()}
 
 
-def _settle(
-    energy: MySQLStore, register: Register, starts: Window, found: tuple[pl.DataFrame, pl.DataFrame]
-) -> pl.DataFrame:
-    """Write what differs from what is stored; the keys of those rows."""
+def _of(meters: Collection[int] | None, found: _Slots) -> _Slots:
+    """The rows and findings of these meters."""
+    if meters is None:
+        return found
     rows, findings = found
-    stored = known_rows(energy, KIND, sorted(meter.id for meter in register.meters), starts)
+    return rows.filter(pl.col(_HOURLY.key[0]).is_in(list(meters))), findings.filter(pl.col("meter_id").is_in(list(meters)))
+
+
+def _stored(energy: MySQLStore, register: Register, starts: Window, meters: Collection[int] | None) -> _Slots:
+    """The rows and findings that are there; of all meters, also findings of those that MyEMS does not have any more."""
+    rows = known_rows(energy, KIND, sorted(meter.id for meter in register.meters), starts)
+    findings = known_findings(energy, KIND, starts).filter(~pl.col("meter_id").is_in(list(register.refused)))
+    return _of(meters, (rows, findings))
+
+
+def _settle(energy: MySQLStore, found: _Slots, there: _Slots) -> pl.DataFrame:
+    """Write what differs from what is stored; the keys of those rows."""
+    (rows, findings), (stored, known) = found, there
     without = findings.select(pl.col("meter_id").alias(_HOURLY.key[0]), _HOURLY.key[1])
     gone = stored.join(without, on=_HOURLY.key, how="semi")
     differing = rows.join(stored, on=_HOURLY.schema.names(), how="anti")
-    known = known_findings(energy, KIND, starts).filter(~pl.col("meter_id").is_in(list(register.refused)))
     settle(energy, Change(KIND, differing, gone, findings, known))
     return pl.concat([differing, gone]).select(_HOURLY.key)
 

@@ -5,7 +5,7 @@ A virtual meter that cannot be computed is refused, with every one that depends 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -62,6 +62,23 @@ class Register:
 
     meters: list[VirtualMeter]
     refused: dict[int, Refusal]
+
+    def above(self, operands: Iterable[Operand]) -> set[int]:
+        """The virtual meters to compute that depend on one of these meters, directly or by other virtual ones."""
+        reached, found = set(operands), set()
+        for meter in self.meters:
+            if not reached.isdisjoint(meter.operands.values()):
+                reached.add((KIND, meter.id))
+                found.add(meter.id)
+        return found
+
+    def needed_by(self, numbers: Collection[int]) -> Register:
+        """Of the meters to compute, these and those that their values are made of."""
+        needed = set(numbers)
+        for meter in reversed(self.meters):
+            if meter.id in needed:
+                needed.update(meter.below)
+        return Register([meter for meter in self.meters if meter.id in needed], self.refused)
 
 
 def read_register(system: MySQLStore) -> Register:

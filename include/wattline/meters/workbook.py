@@ -13,7 +13,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from io import BytesIO
@@ -73,10 +73,17 @@ class DayValue:
 
 @dataclass
 class Form:
-    """What a workbook says: the usable cells, row by row, and the others."""
+    """What a workbook says.
+
+    Attributes:
+        days: the usable cells, row by row.
+        findings: the others.
+        cells: meter and day of every cell of its rows, filled or empty.
+    """
 
     days: list[DayValue] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    cells: set[tuple[int, date]] = field(default_factory=set)
 
 
 def read(content: bytes) -> Form:
@@ -135,10 +142,14 @@ def _with_formulas(row: tuple[Any, ...], formulas: tuple[Any, ...]) -> Iterator[
 def _read_row(form: Form, number: int, row: Iterator[Any], month: tuple[int, int]) -> None:
     first, _, _, *values = row
     given = [(place, value) for place, value in enumerate(values) if not _is_empty(value)]
+    meter = _whole(first)
+    known = meter is not None and 0 < meter <= _LARGEST_NUMBER
+    if known:
+        days = (_day(*month, number) for number in range(1, _DAYS + 1))
+        form.cells |= {(meter, day) for day in days if day is not None}
     if not given:
         return
-    meter = _whole(first)
-    if meter is None or not 0 < meter <= _LARGEST_NUMBER:
+    if not known:
         form.findings.append(
             Finding(
                 f"A{number}",
@@ -190,7 +201,7 @@ def _without_repeats(form: Form) -> Form:
             form.findings.append(
                 Finding(each.cell, "contradiction", problem, "Keep one of them; the first was taken", each.meter_id)
             )
-    return Form(list(first.values()), form.findings)
+    return replace(form, days=list(first.values()))
 
 
 def _number(value: Any) -> Decimal | None:
