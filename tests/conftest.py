@@ -23,7 +23,6 @@ from pymongo import MongoClient
 from local.servers import HOST, OWNER, MariaDB, MongoDB, PostgreSQL, Server, free_port
 from tests.servers import RunningServer
 
-
 # No test is timed: a slow machine makes no bug.
 hypothesis.settings.register_profile("wattline", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("wattline")

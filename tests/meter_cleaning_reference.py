@@ -5,9 +5,8 @@ It is written for reading, not for speed. A line is a list of (second, value) in
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 Line = list[tuple[int, int]]
@@ -22,11 +21,25 @@ class Terms(NamedTuple):
 
 
 @dataclass
-class _Look:
-    """What one look at the line finds: place → reason; falls that one cause fits are apart from those of two."""
+class _Runs:
+    """Spikes and dips; the place after a dip is where its line is met again."""
 
-    sure: dict[int, str] = field(default_factory=dict)
-    chosen: dict[int, str] = field(default_factory=dict)
+    spikes: list[range] = field(default_factory=list)
+    dips: list[range] = field(default_factory=list)
+
+    def marks(self) -> dict[int, str]:
+        """Place → reason. A dip does not come back to a spike; a reading in a dip and in a spike is one of the dip."""
+        spikes = dict.fromkeys(chain.from_iterable(self.spikes), "spike")
+        dips = [dip for dip in self.dips if dip.stop not in spikes]
+        return spikes | dict.fromkeys(chain.from_iterable(dips), "dip")
+
+
+@dataclass
+class _Look:
+    """What one look at the line finds; falls that one cause fits are apart from those of two."""
+
+    sure: _Runs = field(default_factory=lambda: _Runs())
+    chosen: _Runs = field(default_factory=lambda: _Runs())
     waiting: set[int] = field(default_factory=set)
 
 
@@ -38,7 +51,7 @@ def reasons(line: Line, terms: Terms) -> list[str | None]:
         rest = [line[place] for place in left]
         look = _Look()
         _falls(rest, terms, look)
-        marks = look.sure or look.chosen
+        marks = look.sure.marks() or look.chosen.marks()
         if not marks and terms.rate is not None:
             marks = _rises(rest, terms, terms.rate, look)
         if not marks:
@@ -61,19 +74,19 @@ def _falls(line: Line, terms: Terms, look: _Look) -> None:
         dip = range(fall + 1, len(line) if growing else back or 0)
         spike = range(fall + 1 if before is None else before + 1, fall + 1)
         if not growing and back is None:
-            _mark(look.sure, spike, "spike")
+            look.sure.spikes.append(spike)
         elif not growing and not spike:
-            _mark(look.sure, dip, "dip")
+            look.sure.dips.append(dip)
         elif growing and spike and len(spike) <= len(dip):
-            _mark(look.sure, spike, "spike")
+            look.sure.spikes.append(spike)
         elif growing or back is None:
             look.waiting.update(spike, dip)
         elif len(spike) <= len(dip):
-            _mark(look.chosen, spike, "spike")
+            look.chosen.spikes.append(spike)
         elif len(line) - back <= len(spike) and terms.until - line[back][0] < terms.patience:
             look.waiting.update(spike, dip)
         else:
-            _mark(look.chosen, dip, "dip")
+            look.chosen.dips.append(dip)
 
 
 def _rises(line: Line, terms: Terms, rate: int, look: _Look) -> dict[int, str]:
@@ -87,7 +100,7 @@ def _rises(line: Line, terms: Terms, rate: int, look: _Look) -> dict[int, str]:
                 break
             if line[place][1] - value <= rate * (line[place][0] - second):
                 if 2 * (top - line[place][1]) >= top - value:
-                    _mark(found, range(start + 1, place), "too_fast")
+                    found.update(dict.fromkeys(range(start + 1, place), "too_fast"))
                 break
         else:
             if terms.until - second < terms.patience:
@@ -126,10 +139,3 @@ def _short(line: Line, first: int, last: int, terms: Terms) -> bool:
     silences = [later - earlier for earlier, later in pairwise(seconds)]
     span = seconds[-1] - seconds[0]
     return span <= 2 * terms.patience and span - max(silences) <= terms.patience
-
-
-def _mark(marks: dict[int, str], places: Iterable[int], reason: str) -> None:
-    """A reading that is in a dip and in a spike counts as one of the dip."""
-    for place in places:
-        if marks.get(place) != "dip":
-            marks[place] = reason

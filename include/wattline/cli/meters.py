@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from wattline.cli.connect import myems as myems_databases
 from wattline.cli.connect import myems_owner_url, myems_urls
@@ -28,10 +29,12 @@ from wattline.meters.fleet import Show
 from wattline.meters.follow import follow_offline
 from wattline.meters.offline import Importer, import_files
 from wattline.meters.plan import configured
+from wattline.meters.settle import summary
 from wattline.meters.statistics_store import rebuild
 from wattline.meters.tables import METER_KINDS
 from wattline.meters.upgrade import REMOVED, duplicates
 from wattline.meters.upgrade import upgrade as make_unique
+from wattline.meters.virtual import WHOLE_METER
 from wattline.settings import settings
 from wattline.storage import schema
 from wattline.storage.mysql import MySQLStore
@@ -159,6 +162,26 @@ def import_forms(
 
 
 @app.command()
+def findings() -> None:
+    """Show which slots of virtual meters and days of offline ones have no row, and what to do about it.
+
+    What is said of many slots of a meter stands there once. Times are starts of slots, UTC.
+    """
+    with myems_databases() as databases:
+        found = summary(databases.energy)
+    if found.is_empty():
+        typer.echo("No findings.")
+        return
+    table = Table("kind", "meter", "subject", "slots", "first", "last", "what it is, what to do", title="findings")
+    for row in found.iter_rows(named=True):
+        ends = [f"{at:%Y-%m-%d %H:%M}" if at > WHOLE_METER else "" for at in (row["first"], row["last"])]
+        slots = f"{row['slots']:,}" if ends[0] else "all"
+        # Names of meters may hold brackets, which are no markup.
+        table.add_row(row["kind"], str(row["meter_id"]), row["subject"], slots, *ends, Text(row["detail"]))
+    wide_console().print(table)
+
+
+@app.command()
 def statistics() -> None:
     """Compute all statistics of days, months and years anew: after `WATTLINE_METERS_ZONE` or hours of MyEMS changed."""
     given = settings()
@@ -180,7 +203,7 @@ def _tell_demo(world: World, written: WriteResult, forms: list[Path]) -> None:
         highlight=False,
     )
     for path in forms:
-        console.print(f"Form of the offline meters: {path}", highlight=False, soft_wrap=True)
+        console.print(f"Form of the offline meters: {path}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _make_ready(owners: tuple[str, str, str]) -> None:

@@ -19,12 +19,15 @@ from wattline.meters.cleaning import PATIENCE, POINT, READING, crossed, judge, s
 from wattline.meters.databases import Databases
 from wattline.meters.marks import ROWS, Readings
 from wattline.meters.tables import BIG, SETTING, VALUE
+from wattline.storage.contract import UTC_TIME
 from wattline.window import Window
 
 _PIECE_ROWS = 8 * ROWS
 """About how many readings are cleaned at a time; of those that are not checked the ids are in memory."""
 _SHORTEST, _LONGEST = timedelta(hours=6), timedelta(days=7)
 _HOUR = timedelta(hours=1)
+_OUTAGE = timedelta(days=14)
+"""How old readings may be that were sent before those of the window and are judged with them."""
 _STRAY = 0.01
 """Share of the ids of a time, at either end, that may be strays: readings with a wrong time."""
 
@@ -70,10 +73,11 @@ def clean(
 ) -> Cleaned:
     """Judge the readings of a window, and write the marks that change.
 
-    Beside them are judged: readings up to 2 × `patience` before the window, which may have waited for those of the
-    window; and readings of any earlier time that are unchecked and arrived with those of the window, by their ids, with
-    all within 2 × `patience` of them. A reading that is marked bad stays so, whoever marked it; one that is marked good
-    is judged again.
+    Beside them are judged: readings up to 2 × `patience` before the window, which may be late, or may have waited for
+    those of the window; and unchecked readings of any earlier time that arrived with those of the window, by their ids,
+    with all within 2 × `patience` of them. What was sent before the window's first reading, after an outage of the
+    whole site, is found by going back through the ids until a large stretch of them has nothing unchecked of the last
+    two weeks. A reading that is marked bad stays so, whoever marked it; one that is marked good is judged again.
 
     Args:
         databases: system and energy are read; historical is read, and its `tbl_energy_value.is_bad` written.
@@ -94,13 +98,11 @@ def clean(
     if points.is_empty():
         return done
     work = _Work(Readings(databases.historical, points), points, until or window.end, patience, recheck)
-    since = window.start - work.reach
+    before = window.start - work.reach
+    since = before
     for piece in _pieces(window, points.height):
-        done += work.all_points(piece, since)
+        done += work.all_points(piece, since, before)
         since = piece.end
-    for late, concerned in work.late(since=window.start - work.reach):
-        for piece in _pieces(late, len(concerned)):
-            done += work.some_points(concerned, piece)
     return done
 
 
@@ -129,44 +131,42 @@ def _findings(points: pl.DataFrame) -> Iterator[str]:
 
 @dataclass
 class _Work:
-    """One cleaning.
-
-    Attributes:
-        first_id: where the ids of the readings around the window begin.
-        last_id: where they end; None while there are none.
-    """
+    """One cleaning."""
 
     readings: Readings
     points: pl.DataFrame
     until: datetime
     patience: timedelta
     recheck: bool
-    first_id: int | None = None
-    last_id: int | None = None
 
     @property
     def reach(self) -> timedelta:
         """How far what decides about a reading may lie from it."""
         return 2 * self.patience
 
-    def all_points(self, window: Window, since: datetime) -> Cleaned:
-        """Clean the window at every point, and from `since` on where something may have waited for it."""
-        unchecked = [pl.DataFrame(schema={"point_id": BIG, "id": BIG})]
+    def all_points(self, window: Window, since: datetime, before: datetime) -> Cleaned:
+        """Clean the window at every point; from `since` on what is late or has waited; before `before` what came along.
+
+        What came along is judged first: until then the readings beside it, by their ids, are unchecked, too, so that a
+        run after a kill finds it again.
+        """
+        unchecked, ids = pl.DataFrame(schema={"point_id": BIG, "id": BIG, "at": UTC_TIME}), pl.Series("id", [], BIG)
         odd: set[int] = set()
         read, last = 0, pl.DataFrame(schema=READING)
-        for rows in self.readings.slices(window.start - self.reach, window.end + self.reach):
+        for rows in self.readings.slices(window.start - _HOUR - self.reach, window.end + self.reach):
             linked = pl.concat([last, rows])
             odd.update(suspects(linked, self.points))
             last = linked.sort("at", "id").unique("point_id", keep="last")
-            self._note_ids(rows, window)
-            own = rows.filter(_within(window.start, window.end))
-            read += own.height
-            unchecked.append(own.filter(pl.col("is_bad").is_null()).select("point_id", "id"))
-        calm = pl.concat(unchecked).filter(~pl.col("point_id").is_in(list(odd)))["id"]
+            ids = _ends(ids, rows.filter(_within(window.start - _HOUR, window.end + _HOUR))["id"])
+            read += rows.filter(_within(window.start, window.end)).height
+            waits = _within(since, window.end) & pl.col("is_bad").is_null()
+            unchecked = pl.concat([unchecked, rows.filter(waits).select(unchecked.columns)])
+        # The look reaches far enough back for what is less than an hour late.
+        odd.update(unchecked.filter(pl.col("at") < window.start - _HOUR)["point_id"])
+        calm = unchecked.filter(~pl.col("point_id").is_in(list(odd)))["id"]
+        done = Cleaned(read=read, good=calm.len()) + self.late(ids, before)
         self.readings.mark(calm, bad=False)
-        return Cleaned(read=read, good=calm.len()) + self.some_points(
-            sorted(odd), Window(min(since, window.start), window.end)
-        )
+        return done + self.some_points(sorted(odd), Window(since, window.end))
 
     def some_points(self, points: Sequence[int], window: Window) -> Cleaned:
         """Clean the window at the points that are named."""
@@ -184,24 +184,37 @@ class _Work:
             done += Cleaned(bad=reasons, good=good.len(), unchecked=waiting.height)
         return done
 
-    def late(self, since: datetime) -> Iterator[tuple[Window, list[int]]]:
-        """Where readings before `since` arrived with those of the window: the time around them, and their points."""
-        if self.first_id is None or self.last_id is None:
-            return
-        found = self.readings.unchecked(since, self.first_id, self.last_id)
-        hours = found.select("point_id", hour=pl.col("at").dt.truncate("1h")).unique().sort("hour")
+    def late(self, ids: pl.Series, before: datetime) -> Cleaned:
+        """Clean around readings of a time before `before` that arrived with those that have these ids, or just earlier.
+
+        Args:
+            ids: the first and the last one; none where there are no readings.
+            before: up to when.
+        """
+        done = Cleaned()
+        if ids.is_empty():
+            return done
+        found = [
+            rows.select("point_id", hour=pl.col("at").dt.truncate("1h")).unique()
+            for rows in self.readings.unchecked(before, (ids[0], ids[-1]), before - _OUTAGE)
+        ]
+        if not found:
+            return done
+        hours = pl.concat(found).unique().sort("hour")
         apart = (pl.col("hour").diff() > 2 * self.reach).fill_null(value=False)
         for _, group in hours.group_by(apart.cum_sum(), maintain_order=True):
             first, last = (cast("datetime", group["hour"][place]) for place in (0, -1))
-            around = Window(first - self.reach, last + _HOUR + self.reach)
-            yield around, group["point_id"].unique().sort().to_list()
+            concerned = group["point_id"].unique().sort().to_list()
+            for piece in _pieces(Window(first - self.reach, last + _HOUR + self.reach), len(concerned)):
+                done += self.some_points(concerned, piece)
+        return done
 
-    def _note_ids(self, rows: pl.DataFrame, window: Window) -> None:
-        ids = rows.filter(_within(window.start - _HOUR, window.end + _HOUR))["id"]
-        low, high = ids.quantile(_STRAY, "lower"), ids.quantile(1 - _STRAY, "higher")
-        if low is not None and high is not None:
-            self.first_id = int(low) if self.first_id is None else min(self.first_id, int(low))
-            self.last_id = int(high) if self.last_id is None else max(self.last_id, int(high))
+
+def _ends(known: pl.Series, ids: pl.Series) -> pl.Series:
+    """The first and the last one of both, but for strays among `ids`."""
+    ends = [ids.quantile(_STRAY, "lower"), ids.quantile(1 - _STRAY, "higher")]
+    both = pl.concat([known, pl.Series("id", ends).cast(BIG).drop_nulls()]).sort()
+    return both.gather([0, -1]) if both.len() else both
 
 
 def _pieces(window: Window, points: int) -> Iterator[Window]:

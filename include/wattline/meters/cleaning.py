@@ -5,7 +5,8 @@ The rule, per point, in the order of time (same second: by id). A reading that i
 1. **Limits.** A reading below the point's low limit or above its high limit is bad; both limits are good.
 2. **Falls.** A counter does not fall, so where a reading is lower than the one before it, one of these is true:
 
-   - `dip`: the readings from there on are bad, up to the first that is at least as high as the one before the fall;
+   - `dip`: the readings from there on are bad, up to the first that is at least as high as the one before the fall,
+     which must not be found in a spike itself;
    - `spike`: the readings before it are bad, back to the last that is at most as high as the one after the fall;
    - the counter was set back (reset, replaced, rolled over). Then nothing is bad: it goes on from where it is.
 

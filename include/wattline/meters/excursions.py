@@ -103,6 +103,8 @@ def _falls(line: Line, terms: Terms) -> tuple[Kinds, Flags]:
     spike, dip, waiting = _causes(line, at, down, up, terms)
     first = size - 1 - up.last
     kind[_between(size, first[spike], at[spike])] = SPIKE
+    # A spike is nothing to come back to: what lies before it is looked at again without it.
+    dip &= kind[np.minimum(down.last + 1, size - 1)] != SPIKE
     kind[_between(size, at[dip] + 1, down.last[dip])] = DIP
     either = waiting & up.is_run
     undecided = _between(size, at[waiting] + 1, down.last[waiting]) | _between(size, first[either], at[either])

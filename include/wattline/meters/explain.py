@@ -152,11 +152,11 @@ def _steps(rows: pl.DataFrame, initial: object) -> pl.DataFrame:
     good = pl.col("is_bad").eq(other=False).fill_null(value=False)
     rows = rows.with_row_index("_place").with_columns((good & (pl.col("value").abs() > MOST)).alias("quarantined"))
     counted = rows.filter(good & ~pl.col("quarantined"))
-    walked = counted.with_columns(pl.col("value").shift().fill_null(pl.lit(initial, VALUE)).alias("before")).with_columns(
+    walked = counted.with_columns(
+        pl.col("value").shift().fill_null(pl.lit(initial, VALUE)).alias("before")
+    ).with_columns(
         (pl.col("value") - pl.col("before")).clip(0).cast(VALUE).alias("rise"),
         (pl.col("before") - pl.col("value")).clip(0).cast(VALUE).alias("fall"),
     )
-    steps = rows.join(
-        walked.select("_place", "before", "rise", "fall"), on="_place", how="left", maintain_order="left"
-    )
+    steps = rows.join(walked.select("_place", "before", "rise", "fall"), on="_place", how="left", maintain_order="left")
     return steps.select(pl.col(name).cast(kind) for name, kind in STEPS.items())

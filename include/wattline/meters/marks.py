@@ -72,10 +72,29 @@ class Readings:
             yield rows
             left = left[share:]
 
-    def unchecked(self, before: datetime, first_id: int, last_id: int) -> pl.DataFrame:
-        """Those of a time before `before`, with an id from `first_id` to `last_id`, that nobody checked."""
-        ids = _VALUE.c.id.between(first_id, last_id)
-        return self._fetch(ids, _VALUE.c.utc_date_time < _time(before), _VALUE.c.is_bad.is_(None))
+    def unchecked(self, before: datetime, ids: tuple[int, int], oldest: datetime) -> Iterator[pl.DataFrame]:
+        """Those of a time before `before` that nobody checked, by ids, backwards.
+
+        They are read in steps of ROWS ids: all steps of `ids`, and on from there down to the first step that has none
+        of a time from `oldest` on.
+
+        Args:
+            before: up to when.
+            ids: the first and the last one.
+            oldest: from when on those with ids below the first one are seen.
+        """
+        first, end = ids[0], ids[1] + 1
+        while end > 0:
+            start = max(end - ROWS, first) if end > first else end - ROWS
+            clauses = [_VALUE.c.id >= start, _VALUE.c.id < end, _VALUE.c.utc_date_time < _time(before)]
+            if end <= first:
+                clauses.append(_VALUE.c.utc_date_time >= _time(oldest))
+            rows = self._fetch(*clauses, _VALUE.c.is_bad.is_(None))
+            if not rows.is_empty():
+                yield rows
+            elif end <= first:
+                return
+            end = start
 
     def mark(self, ids: pl.Series, *, bad: bool, even_bad: bool = False) -> None:
         """Set `is_bad` of readings; killed within, it leaves some marked and the others as they were.

@@ -25,7 +25,7 @@ from wattline.meters.databases import Databases
 from wattline.meters.myems import contract
 from wattline.meters.offline_days import KIND, NOT_OVER, Rules, finding_rows, hourly_rows, judge, midnight
 from wattline.meters.registry import hourly_places
-from wattline.meters.settle import Change, known_findings, known_rows, settle
+from wattline.meters.settle import Change, known_findings, known_of, known_rows, settle
 from wattline.meters.tables import HOURLY, VALUE
 from wattline.meters.upgrade import require_unique
 from wattline.meters.workbook import Finding, Form
@@ -127,7 +127,7 @@ class Importer:
         window = Window(midnight(days[0], zone), midnight(days[-1] + timedelta(days=1), zone))
         ids = sorted({meter for meter, _ in stored})
         old = _of_days(known_rows(energy, KIND, ids, window), _HOURLY.key[0], stored, zone)
-        to_come = known_early(energy, {meter for meter, _ in form.cells})
+        to_come = known_of(energy, KIND, NOT_OVER, {meter for meter, _ in form.cells})
         known = _of_days(known_findings(energy, KIND, window), "meter_id", form.cells, zone)
         known = pl.concat([known, to_come]).unique(maintain_order=True)
         gone = old.join(rows, on=_HOURLY.key, how="anti")
@@ -203,6 +203,10 @@ def _load_file(importer: Importer, path: Path) -> Imported:
     except OSError as error:
         return _unreadable(path.name, BadInputError(f"the file cannot be read: {error.strerror}", remedy=_LET_READ))
     return importer.load(path.name, content)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _unreadable(name: str, error: BadInputError) -> Imported:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import polars as pl
+import sqlalchemy as sa
 
-from wattline.meters.tables import FINDING, HOURLY
+from wattline.meters.registry import instant
+from wattline.meters.tables import BIG, FINDING, HOURLY
 from wattline.storage.mysql import MySQLStore
 from wattline.storage.store import Condition, between
 from wattline.window import Window
@@ -18,6 +20,7 @@ _REMOVE = {
     "offline_meter": "DELETE FROM tbl_offline_meter_hourly WHERE offline_meter_id = %s AND start_datetime_utc = %s",
     "virtual_meter": "DELETE FROM tbl_virtual_meter_hourly WHERE virtual_meter_id = %s AND start_datetime_utc = %s",
 }
+_FINDINGS = sa.table(str(FINDING.mysql), *map(sa.column, FINDING.schema.names()))
 _RESOLVE = "DELETE FROM meter_finding WHERE kind = %s AND meter_id = %s AND start_datetime_utc = %s AND subject = %s"
 
 
@@ -53,6 +56,30 @@ def known_findings(energy: MySQLStore, kind: str, window: Window) -> pl.DataFram
     return energy.read(
         FINDING, [Condition("kind", "=", kind), *between("start_datetime_utc", window.start, window.end)]
     )
+
+
+def known_of(energy: MySQLStore, kind: str, subject: str, meters: Collection[int]) -> pl.DataFrame:
+    """The findings with one subject of some meters, at any time."""
+    if not meters:
+        return FINDING.schema.to_frame()
+    where = [Condition("kind", "=", kind), Condition("subject", "=", subject)]
+    return energy.read(FINDING, [*where, Condition("meter_id", "in", sorted(meters))])
+
+
+def summary(energy: MySQLStore) -> pl.DataFrame:
+    """All findings, those of a meter that say the same as one row.
+
+    Returns:
+        kind, meter_id, subject, `slots`, `first` and `last` (starts of slots, UTC), detail.
+    """
+    start = _FINDINGS.c.start_datetime_utc
+    said = [_FINDINGS.c[name] for name in ("kind", "meter_id", "subject", "detail")]
+    ends = {"first": sa.func.min(start), "last": sa.func.max(start)}
+    bounds = [sa.func.to_seconds(at).label(name) for name, at in ends.items()]
+    found = energy.fetch(sa.select(*said, sa.func.count().label("slots"), *bounds).group_by(*said))
+    return found.select(
+        "kind", pl.col("meter_id").cast(BIG), "subject", "slots", instant("first"), instant("last"), "detail"
+    ).sort("kind", "meter_id", "first", "subject", "detail")
 
 
 def settle(energy: MySQLStore, change: Change) -> None:

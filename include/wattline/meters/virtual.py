@@ -54,9 +54,7 @@ class Computed:
     refused: Mapping[int, str]
 
 
-def compute(
-    databases: Databases, window: Window, minutes: int, meters: Collection[int] | None = None
-) -> Computed:
+def compute(databases: Databases, window: Window, minutes: int, meters: Collection[int] | None = None) -> Computed:
     """Compute and store the slots of virtual meters that end within a window; doing it again changes nothing.
 
     Args:
@@ -114,7 +112,9 @@ def _of(meters: Collection[int] | None, found: _Slots) -> _Slots:
     if meters is None:
         return found
     rows, findings = found
-    return rows.filter(pl.col(_HOURLY.key[0]).is_in(list(meters))), findings.filter(pl.col("meter_id").is_in(list(meters)))
+    return rows.filter(pl.col(_HOURLY.key[0]).is_in(list(meters))), findings.filter(
+        pl.col("meter_id").is_in(list(meters))
+    )
 
 
 def _stored(energy: MySQLStore, register: Register, starts: Window, meters: Collection[int] | None) -> _Slots:

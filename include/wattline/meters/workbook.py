@@ -143,22 +143,13 @@ def _read_row(form: Form, number: int, row: Iterator[Any], month: tuple[int, int
     first, _, _, *values = row
     given = [(place, value) for place, value in enumerate(values) if not _is_empty(value)]
     meter = _whole(first)
-    known = meter is not None and 0 < meter <= _LARGEST_NUMBER
-    if known:
-        days = (_day(*month, number) for number in range(1, _DAYS + 1))
-        form.cells |= {(meter, day) for day in days if day is not None}
-    if not given:
+    if meter is None or not 0 < meter <= _LARGEST_NUMBER:
+        problem = f"{_shown(first)} is no number of an offline meter"
+        if given:
+            form.findings.append(Finding(f"A{number}", "no_meter", problem, "Write its ID as MyEMS shows it"))
         return
-    if not known:
-        form.findings.append(
-            Finding(
-                f"A{number}",
-                "no_meter",
-                f"{_shown(first)} is no number of an offline meter",
-                "Write its ID as MyEMS shows it",
-            )
-        )
-        return
+    days = (_day(*month, day) for day in range(1, _DAYS + 1))
+    form.cells |= {(meter, day) for day in days if day is not None}
     for place, value in given:
         found = _day_value((get_column_letter(_FIRST_DAY + place), number), meter, value, _day(*month, place + 1))
         (form.days if isinstance(found, DayValue) else form.findings).append(found)  # type: ignore[arg-type]
