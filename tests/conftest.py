@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tests.airflow_environment  # isort: skip  # noqa: F401 - before anything imports Airflow
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +24,9 @@ from pymongo import MongoClient
 from local.servers import HOST, OWNER, MariaDB, MongoDB, PostgreSQL, Server, free_port
 from tests.servers import RunningServer
 
-# No test is timed: a slow machine makes no bug.
-hypothesis.settings.register_profile("wattline", hypothesis.settings(), deadline=None)
+# No test is timed: a slow machine makes no bug. A long run looks a hundred times as far.
+_EXAMPLES = {"max_examples": 10_000} if os.environ.get("LONG_TESTS") == "1" else {}
+hypothesis.settings.register_profile("wattline", hypothesis.settings(), deadline=None, **_EXAMPLES)
 hypothesis.settings.load_profile("wattline")
 
 

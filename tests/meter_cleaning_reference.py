@@ -38,8 +38,8 @@ class _Runs:
 class _Look:
     """What one look at the line finds; falls that one cause fits are apart from those of two."""
 
-    sure: _Runs = field(default_factory=lambda: _Runs())
-    chosen: _Runs = field(default_factory=lambda: _Runs())
+    sure: _Runs = field(default_factory=_Runs)
+    chosen: _Runs = field(default_factory=_Runs)
     waiting: set[int] = field(default_factory=set)
 
 
@@ -75,6 +75,8 @@ def _falls(line: Line, terms: Terms, look: _Look) -> None:
         spike = range(fall + 1 if before is None else before + 1, fall + 1)
         if not growing and back is None:
             look.sure.spikes.append(spike)
+        elif back and not spike and len(line) - back < back - fall and terms.until - line[fall][0] < terms.patience:
+            look.waiting.update(dip)
         elif not growing and not spike:
             look.sure.dips.append(dip)
         elif growing and spike and len(spike) <= len(dip):

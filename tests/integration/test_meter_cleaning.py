@@ -219,6 +219,102 @@ def test_readings_that_come_late_are_checked_with_those_they_arrived_with(site: 
     assert unchecked(site) == unchecked(site, 2) == unchecked(site, 3) == []
 
 
+def live(site: Site, begin: int, end: int, arrivals: Mapping[int, Mapping[int, object]], step: int = 10) -> None:
+    """Runs of meter 1 from one minute to another: what arrives up to the end of each is there, nothing else."""
+    for minute in range(begin, end, step):
+        for arrival in range(minute, minute + step):
+            site.read(1, arrivals.get(arrival, {}), is_bad=None)
+        clean(site.databases, hours(minute / 60, (minute + step) / 60))
+
+
+@pytest.mark.parametrize("late", [5, 45, 300, 355, 365, 500])
+def test_a_late_reading_of_a_calm_meter_is_judged(site: Site, late: int) -> None:
+    site.meter(1)
+    site.read(1, minutely(0, count=60 * 9))
+    site.sql("DELETE FROM tbl_energy_value WHERE utc_date_time = '2026-03-01 08:55:00'")
+    arrivals = {minute: {minute * MINUTE: 1000 + minute} for minute in range(540, 541 + late)}
+    arrivals[535 + late] = {**arrivals.get(535 + late, {}), 535 * MINUTE: 1535}
+    live(site, 540 if late < 60 else (535 + late) // 10 * 10 - 10, 550 + late, arrivals)
+    assert marked(site)[535] == 0
+
+
+@pytest.mark.parametrize(("batch", "step"), [(15, 10), (180, 60)])
+def test_a_gateway_that_sends_batches_is_judged(site: Site, batch: int, step: int) -> None:
+    site.meter(1)
+    end = batch * 4
+    live(site, 0, end, {late: minutely(late - batch, count=batch) for late in range(batch, end, batch)}, step)
+    assert set(marked(site).values()) == {0}
+
+
+def test_a_late_reading_within_a_dip_that_begins_further_back_than_the_look_is_bad(site: Site) -> None:
+    site.meter(1)
+    site.read(1, dict.fromkeys(range(0, 100 * MINUTE, MINUTE), 1100) | {100 * MINUTE: 0, 110 * MINUTE: 0})
+    site.sql("UPDATE tbl_energy_value SET is_bad = 1 WHERE actual_value = 0")
+    site.read(1, minutely(250, count=290))
+    site.read(1, {245 * MINUTE: 0}, is_bad=None)
+    clean(site.databases, hours(9, 10))
+    assert marked(site)[245] == 1
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("rows", [50, 200_000])
+def test_what_a_gateway_sends_after_an_outage_of_the_site_is_judged(
+    site: Site, monkeypatch: pytest.MonkeyPatch, rows: int, backwards: bool
+) -> None:
+    monkeypatch.setattr(marks, "ROWS", rows)
+    for meter in (1, 2):
+        site.meter(meter)
+        site.read(meter, minutely(0, count=60))
+    for meter in (1, 2):
+        buffer = minutely(60, {100: 0, 900: 0}, count=47 * 60)
+        site.read(meter, dict(sorted(buffer.items(), reverse=backwards)), is_bad=None)
+        site.read(meter, minutely(48 * 60, count=10), is_bad=None)
+    done = clean(site.databases, hours(48, 48 + 1 / 6))
+    assert (done.read, done.bad, done.good) == (20, Counter(dip=4), 2 * (47 * 60 + 10 - 2))
+    assert bad(site) == bad(site, 2) == [100, 900]
+    assert unchecked(site) == unchecked(site, 2) == []
+
+
+def test_what_came_before_a_window_after_an_outage_is_found_after_a_kill(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.meter(1)
+    site.read(1, minutely(0, count=60))
+    site.read(1, minutely(60, count=47 * 60 + 10), is_bad=None)
+    monkeypatch.setattr(marks, "ROWS", 200)
+    monkeypatch.setattr(marks, "_MARKED_AT_ONCE", 300)
+    transaction = MySQLStore.transaction
+    for _ in range(3):
+        left = iter(range(2))
+
+        def fails(store: MySQLStore, left: Iterator[int] = left) -> Any:
+            if next(left, None) is None:
+                raise TransientError("the server went away")
+            return transaction(store)
+
+        monkeypatch.setattr(MySQLStore, "transaction", fails)
+        with pytest.raises(TransientError):
+            clean(site.databases, hours(48, 48 + 1 / 6))
+    monkeypatch.setattr(MySQLStore, "transaction", transaction)
+    clean(site.databases, hours(48, 48 + 1 / 6))
+    assert unchecked(site) == []
+
+
+@pytest.mark.parametrize(("rows", "left"), [(200_000, [-15]), (60, [-15, -13])])
+def test_what_nobody_checked_long_before_is_left_to_a_run_of_its_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch, rows: int, left: list[int]
+) -> None:
+    monkeypatch.setattr(marks, "ROWS", rows)
+    day = 24 * 60
+    site.meter(1)
+    for before in (15, 13):
+        site.read(1, {-before * day * MINUTE: 500 - before}, is_bad=None)
+    site.read(1, minutely(-500, count=160))
+    site.read(1, minutely(0, count=10), is_bad=None)
+    clean(site.databases, hours(0, 1))
+    assert unchecked(site) == [before * day for before in left]
+
+
 def test_a_fall_between_two_steps_of_reading_is_seen(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     for meter in (1, 2):
         site.meter(meter)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
+from local import meters as local_meters
+from local.environment import Environment
 from tests.integration.metering import START, Site
+from wattline.cli.explained_hour import show
 from wattline.errors import BadInputError
 from wattline.meters.explain import explain, sentence
 
@@ -65,3 +70,48 @@ def test_an_hour_without_readings_and_an_unknown_meter(site: Site) -> None:
     site.sql("UPDATE tbl_meters SET name = 'Twin'")
     with pytest.raises(BadInputError, match="2 meters"):
         explain(site.databases, "Twin", START, site.options)
+
+
+def test_an_id_is_no_name_of_another_meter(site: Site) -> None:
+    site.meter(2)
+    site.sql("UPDATE tbl_meters SET name = '1' WHERE id = 2")
+    assert explain(site.databases, "1", START, site.options).meter["meter_id"] == 1
+    site.sql("UPDATE tbl_meters SET name = '7' WHERE id = 2")
+    assert explain(site.databases, "7", START, site.options).meter["meter_id"] == 2
+
+
+@pytest.mark.parametrize("nonsense", ["100000000000.000001", "-100000000000.000001", "999999999999999"])
+def test_a_counter_that_the_gate_keeps_out_is_shown_and_does_not_count(site: Site, nonsense: str) -> None:
+    site.read(1, {150: nonsense, 200: "100000000000"})
+    site.read(1, {160: nonsense}, is_bad=1)
+    found = explain(site.databases, "1", START, site.options)
+    steps = found.steps.select("value", "quarantined", "before", "rise", "fall").rows()
+    assert steps[4:8] == [
+        (Decimal(nonsense), True, None, None, None),
+        (Decimal(nonsense), False, None, None, None),
+        (50, False, 104, 0, 54),
+        (100_000_000_000, False, 50, 99_999_999_950, 0),
+    ]
+    assert found.computed["raw_increment"] == found.steps["rise"].sum()
+    assert found.computed["fall"] == found.steps["fall"].sum()
+    console = Console(width=100, file=StringIO())
+    show(found, console)
+    told = _printed(console).splitlines()
+    assert ["quarantined" in line for line in told if nonsense in line] == [True, False]
+
+
+def _printed(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["[bold]X[/x]", "Hall [/]", "Pump \\", "[red]"])
+def test_a_name_with_brackets_is_a_name(site: Site, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.sql("UPDATE tbl_meters SET name = %s", [(name,)])
+    console = Console(width=200, file=StringIO())
+    show(explain(site.databases, name, START, site.options), console)
+    assert f"{name} (meter 1, point 1; " in _printed(console)
+    answers = iter([[(1, name)], [(1, 2, 0, "3 measured")]])
+    monkeypatch.setattr(local_meters, "_rows", lambda *_: next(answers))
+    console.print(local_meters.meters(Environment.__new__(Environment)))
+    assert f" {name} " in _printed(console)

@@ -72,21 +72,23 @@ def test_every_reference_case_gives_its_rows(site: Site) -> None:
 def _random_site(site: Site, meters: int, luck: random.Random) -> dict[int, list[Reading]]:
     """Meters whose counters rise, fall, stand still, are bad or not checked; what was read of each."""
     made: dict[int, list[Reading]] = {}
-    rows = []
+    rows: list[tuple[int, datetime, Decimal, int | None]] = []
     for meter in range(1, meters + 1):
         site.meter(meter, low=luck.choice(["0", "0.5"]), high=luck.choice(["10", "1000"]))
         value, at, made[meter] = Decimal(luck.choice([0, 100, 5_000_000])), -7_200, []
         while at < 48 * 3_600:
             at += luck.choice([0, 1, 60, 60, 600, 20_000])
-            value = luck.choice(
-                [value, value + Decimal(luck.randint(0, 9_000_000)).scaleb(-6), Decimal(luck.randint(-1, 9))]
-            )
-            bad = luck.choice([0, 0, 0, 0, 1, None])
-            made[meter].append(Reading(len(rows) + 1, START + timedelta(seconds=at), value, bad))
-            rows.append((len(rows) + 1, meter, made[meter][-1].at.replace(tzinfo=None), value, bad))
+            rise = Decimal(luck.randint(0, 9_000_000)).scaleb(-6)
+            value = luck.choice([value, value + rise, Decimal(luck.randint(-1, 9))])
+            rows.append((meter, START + timedelta(seconds=at), value, luck.choice([0, 0, 0, 0, 1, None])))
+    # Some came late: their ids are larger than those of later ones.
+    late = [row for row in rows if luck.random() < 0.1]
+    rows = [row for row in rows if row not in late] + late
+    for number, (meter, at_, value, bad) in enumerate(rows, start=1):
+        made[meter].append(Reading(number, at_, value, bad))
     site.sql(
         "INSERT INTO tbl_energy_value (id, point_id, utc_date_time, actual_value, is_bad) VALUES (%s, %s, %s, %s, %s)",
-        rows,
+        [(number, meter, at_.replace(tzinfo=None), *rest) for number, (meter, at_, *rest) in enumerate(rows, start=1)],
     )
     return made
 
@@ -251,6 +253,20 @@ def test_an_hour_without_readings_keeps_its_reason_when_the_counter_before_it_ch
     assert site.run(0, 6) == {"new": 0, "revised": 2, "unchanged": 4}
     assert site.reasons(1) == ["late_revision", *["no_readings"] * 4, "late_revision"]
     assert [row["initial_value"] for row in site.quality(1).values()] == [100, 104, 104, 104, 104, 104]
+
+
+def test_a_revision_that_was_killed_between_its_tables_is_finished_and_is_no_second_one(site: Site) -> None:
+    site.meter(1)
+    site.read(1, {-60: 100, 60: 101})
+    site.run(0, 1)
+    site.read(1, {120: 104})
+    site.run(0, 1)
+    revised = site.quality(1)
+    # The reasons go first: so far the killed run came.
+    site.sql("UPDATE tbl_meter_hourly SET actual_value = 1")
+    assert site.run(0, 1) == {"new": 1, "revised": 0, "unchanged": 0}
+    assert site.hourly(1) == {0: 4}
+    assert site.quality(1)[0]["revised_from"] == revised[0]["revised_from"] == 1
 
 
 def test_a_run_that_stood_still_does_not_bring_back_what_older_readings_said(site: Site) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,9 @@ def installation(module_mysql: str) -> Iterator[Site]:
 
 
 @pytest.fixture
-def site(installation: Site) -> Site:
-    """The installation, without files, hours and findings."""
+def site(installation: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """The installation at the end of November 2026, without files, hours and findings."""
+    monkeypatch.setattr(offline, "_now", lambda: datetime(2026, 11, 30, tzinfo=UTC))
     for table in ("tbl_offline_meter_files", "tbl_offline_meter_hourly", "meter_finding"):
         installation.sql(f"DELETE FROM {table}")
     return installation
@@ -129,7 +130,38 @@ def test_findings_stand_until_the_day_is_right(site: Site, tmp_path: Path) -> No
     assert subjects(site) == ["not_a_number"]
 
 
-def test_the_column_of_an_older_installation_is_filled_exactly(fresh_mysql: str, tmp_path: Path) -> None:
+def test_a_wrong_cell_that_is_emptied_loses_its_finding_and_a_stored_day_stays(site: Site, tmp_path: Path) -> None:
+    importer = Importer(site.databases, SEOUL, 60)
+    other = form({3: [7, "Boiler", None, -1]}, month=9)
+    both = form({3: [7, "Boiler", None, 1, -1, *[None] * 28, "?"], 4: [8, "Pump", None, "?"]})
+    import_files(importer, [put(tmp_path, "a.xlsx", other), put(tmp_path, "b.xlsx", both)])
+    assert subjects(site) == ["negative", "negative", "not_a_number", "not_a_number"]
+    import_files(importer, [put(tmp_path, "c.xlsx", boiler(None, None, 3))])
+    assert days(site) == {"10-01": (24, 1), "10-03": (24, 3)}
+    # Those of another month and of another meter are not of the form's cells.
+    left = site.databases.energy.read(FINDING).sort(KEY).select("meter_id", "subject").rows()
+    assert left == [(7, "negative"), (8, "not_a_number")]
+    (empty,) = import_files(importer, [put(tmp_path, "d.xlsx", form({3: [7, "Boiler"], 4: [8, "Pump"]}))])
+    assert (empty.outcome, [each.subject for each in empty.findings]) == ("error", ["unreadable"])
+    assert site.databases.energy.read(FINDING)["meter_id"].to_list() == [7]
+
+
+def test_a_day_that_is_not_over_is_told_until_the_meter_is_right(site: Site, tmp_path: Path) -> None:
+    importer = Importer(site.databases, SEOUL, 60)
+    (wrong,) = import_files(importer, [put(tmp_path, "a.xlsx", form({3: [7, "Boiler", None, 1]}, year=2035))])
+    assert (wrong.outcome, days(site), subjects(site)) == ("error", {}, ["not_over"])
+    assert str(wrong.findings[0]).startswith("D3: 2035-10-01 is not over yet. Send the form again when it is, or")
+    # It is the 30th, 9 o'clock, in Seoul.
+    content = boiler(*[None] * 28, 1, 1, month=11)
+    (done,) = import_files(importer, [put(tmp_path, "b.xlsx", content)])
+    assert ([each.cell for each in done.findings], days(site)) == (["AG3"], {"11-29": (24, 1)})
+    assert site.databases.energy.read(FINDING)["start_datetime_utc"].dt.year().to_list() == [2026]
+
+
+def test_the_column_of_an_older_installation_is_filled_exactly(
+    fresh_mysql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offline, "_now", lambda: datetime(2026, 11, 30, tzinfo=UTC))
     old = Site(fresh_mysql).create(places=3)
     old.sql(_METER, [(7, 100)])
     import_files(Importer(old.databases, SEOUL, 60), [put(tmp_path, "a.xlsx", boiler("10.0006", "0.001"))])
@@ -233,7 +265,7 @@ def test_a_run_that_is_killed_anywhere_is_put_right_by_the_next(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: tuple[Any, str, int], stored: object
 ) -> None:
     put(tmp_path, "a.xlsx", boiler(1, -1), age=90)
-    put(tmp_path, "b.xlsx", boiler(2), age=30)
+    put(tmp_path, "b.xlsx", boiler(2, -1), age=30)
     with monkeypatch.context() as patch:
         killed_at(patch, *moment)
         with pytest.raises(Killed):
@@ -242,7 +274,12 @@ def test_a_run_that_is_killed_anywhere_is_put_right_by_the_next(
     import_folder(Importer(site.databases, SEOUL, 60), tmp_path)
     assert days(site) == {"10-01": (24, 2)}
     assert subjects(site) == ["negative"]
-    assert sorted(path.name for path in (tmp_path / "done").iterdir()) == ["a.xlsx", "a.xlsx.txt", "b.xlsx"]
+    assert sorted(path.name for path in (tmp_path / "done").iterdir()) == [
+        "a.xlsx",
+        "a.xlsx.txt",
+        "b.xlsx",
+        "b.xlsx.txt",
+    ]
 
 
 def test_two_runs_in_one_folder_are_refused(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from wattline.errors import TerminalError
+from wattline.cli.doubled_hours import DoubledHours
+from wattline.errors import BadInputError, TerminalError
 from wattline.meters import myems, upgrade
 from wattline.meters.tables import CLOSURE, FINDING, HOURLY, METER_KINDS, OWN
 from wattline.storage import sql
@@ -275,3 +277,9 @@ def test_a_long_sentence_fits(store: MySQLStore) -> None:
     }
     store.upsert(FINDING, pl.DataFrame([values], schema=FINDING.schema))
     assert store.read(FINDING).row(0, named=True) == values
+
+
+@pytest.mark.parametrize("name", ["missing/doubled.csv", ""])
+def test_a_report_that_cannot_be_written_is_named_before_any_work(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInputError, match=r"^--report: .*cannot be written.*Name a file in a folder"):
+        DoubledHours(tmp_path / name)

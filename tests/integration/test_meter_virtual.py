@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from tests.integration.meter_rights import least_rights
 from tests.integration.metering import START, Site
+from wattline.cli import meters as command
 from wattline.errors import TerminalError
 from wattline.meters import myems, virtual
-from wattline.meters.tables import FINDING, HOURLY
+from wattline.meters.databases import Databases
+from wattline.meters.follow import follow_offline
+from wattline.meters.tables import FINDING, HOURLY, STATISTICS
 from wattline.meters.virtual import WHOLE_METER, Computed, compute
 from wattline.storage.mysql import MySQLStore
 from wattline.window import Window
@@ -264,3 +268,80 @@ def test_many_meters_take_a_handful_of_statements(site: Site, monkeypatch: pytes
     assert run(site, 0, 1).rows == 300
     assert len(asked) <= 8
     assert rows(site)[300, 0] == 601
+
+
+def test_of_some_meters_nothing_else_is_written_or_settled(site: Site) -> None:
+    nested(site)
+    define(site, {3: "a", 4: "5"}, (3, "a", "meter", 99))
+    run(site, 0, 1)
+    assert set(findings(site)) == {(1, 0), (2, 0), (3, 0)}
+    for number, kind in ((7, "offline_meter"), (11, "meter"), (12, "meter"), (99, "meter")):
+        measured(site, kind, number, "1", "1")
+    site.sql("UPDATE tbl_virtual_meters SET equation = '6' WHERE id = 4")
+    done = compute(site.databases, Window(START, START + 2 * HOUR), 60, {2})
+    # Meter 1 is computed for meter 2, and not stored.
+    assert (done.rows, changed(done)) == (2, [(2, 0), (2, 1)])
+    assert rows(site) == {(2, 0): 2, (2, 1): 2, (4, 0): 5}
+    assert set(findings(site)) == {(1, 0), (3, 0)}
+
+
+def offline_days(*days: tuple[int, int]) -> pl.DataFrame:
+    """The slots of offline meters on some days after START."""
+    slots = [(meter, START + (24 * day + n) * HOUR) for meter, day in days for n in range(24)]
+    return pl.DataFrame(
+        slots, schema=HOURLY["offline_meter"].schema.to_frame().select(HOURLY["offline_meter"].key).schema, orient="row"
+    )
+
+
+def test_a_form_concerns_its_days_and_the_meters_above_it(site: Site) -> None:
+    define(
+        site,
+        {1: "a + m", 2: "v", 3: "m", 4: "5", 5: "b"},
+        (1, "a", "offline_meter", 7),
+        (1, "m", "meter", 11),
+        (2, "v", "virtual_meter", 1),
+        (3, "m", "meter", 11),
+        (5, "b", "offline_meter", 8),
+    )
+    slots = offline_days((7, 0), (8, 1), (7, 30))
+    stored = [(meter, at.replace(tzinfo=None), "1") for meter, at in slots.rows()]
+    insert = (
+        "INSERT INTO tbl_offline_meter_hourly (offline_meter_id, start_datetime_utc, actual_value) VALUES (%s, %s, %s)"
+    )
+    site.sql(insert, stored)
+    measured(site, "meter", 11, *["1"] * 24)
+    follow_offline(site.databases, slots, "UTC", 60)
+    assert rows(site) == {
+        **{(meter, n): 2 for meter in (1, 2) for n in range(24)},
+        **{(5, 24 + n): 1 for n in range(24)},
+    }
+    assert set(findings(site)) == {(meter, 720 + n) for meter in (1, 2) for n in range(24)}
+    days = site.databases.energy.read(STATISTICS).filter(pl.col("period") == "day", pl.col("kind") == "virtual_meter")
+    assert [(meter, day.day) for meter, day in days.select("meter_id", "start_local").sort("meter_id").rows()] == [
+        (1, 1),
+        (2, 1),
+        (5, 2),
+    ]
+
+
+def test_findings_are_listed_once_for_all_slots_of_which_they_say_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def databases() -> Iterator[Databases]:
+        yield site.databases
+
+    monkeypatch.setattr(command, "myems_databases", databases)
+    assert "No findings" in CliRunner().invoke(command.app, ["findings"]).output
+    define(site, {1: "a + b", 2: "c"}, (1, "a", "meter", 11), (1, "b", "meter", 12))
+    site.sql("UPDATE tbl_virtual_meters SET name = '[/x]' WHERE id = 1")
+    measured(site, "meter", 11, *["1"] * 30)
+    run(site, 0, 30)
+    result = CliRunner().invoke(command.app, ["findings"])
+    assert result.exit_code == 0, result.output
+    table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if "│" in line]
+    assert [row[:6] for row in table if row[0]] == [
+        ["virtual_meter", "1", "missing_operand", "30", "2026-03-01 00:00", "2026-03-02 05:00"],
+        ["virtual_meter", "2", "bad_equation", "all", "", ""],
+    ]
+    assert "[/x]: b, meter 12, has no row." in " ".join(row[6] for row in table)

@@ -95,6 +95,22 @@ def test_good_readings_between_spikes_stay_good_even_where_they_are_fewer() -> N
     assert verdict(minutes(*values)) == [*[GOOD] * 30, *[SPIKE] * 10, *[GOOD] * 5, *[SPIKE] * 10, *[GOOD] * 30]
 
 
+@pytest.mark.parametrize("good", [5, 30, 57, 90, 170])
+def test_what_lies_between_a_spike_or_a_reset_and_a_later_spike_is_good(good: int) -> None:
+    spikes = [218079, 466636, 522342, 236210]
+    line = list(range(1000, 1000 + good))
+    after_spikes = [*range(990, 1000), *spikes, *line, 877982, *range(1000 + good, 1300)]
+    assert verdict(minutes(*after_spikes)) == [
+        *[GOOD] * 10,
+        *[SPIKE] * 4,
+        *[GOOD] * good,
+        SPIKE,
+        *[GOOD] * (300 - good),
+    ]
+    after_reset = [*range(5000, 5060), *range(good), 99999, *range(good, 300)]
+    assert verdict(minutes(*after_reset)) == [*[GOOD] * (60 + good), SPIKE, *[GOOD] * (300 - good)]
+
+
 def test_a_spike_within_a_dip_and_a_dip_beside_a_spike() -> None:
     assert verdict(minutes(99, 100, 0, 5, 0, 0, 101)) == [GOOD, GOOD, DIP, DIP, DIP, DIP, GOOD]
     assert verdict(minutes(99, 100, 0, 500, 101)) == [GOOD, GOOD, DIP, SPIKE, GOOD]
@@ -179,7 +195,10 @@ def test_a_dip_that_has_not_ended_waits_for_its_end_and_then_counts_as_a_reset()
     assert verdict(rows, until=3 * MINUTE) == [GOOD, GOOD, wait, wait]
     assert verdict(rows, until=MINUTE + 3 * HOUR - 1) == [GOOD, GOOD, wait, wait]
     assert verdict(rows, until=MINUTE + 3 * HOUR) == [GOOD] * 4
-    assert verdict([*rows, *minutes(101, begin=4)], until=4 * MINUTE) == [GOOD, GOOD, DIP, DIP, GOOD]
+    assert verdict([*rows, *minutes(101, 101, begin=4)], until=5 * MINUTE) == [GOOD, GOOD, wait, wait, GOOD, GOOD]
+    assert verdict([*rows, *minutes(101, 101, 101, begin=4)], until=6 * MINUTE)[1:5] == [GOOD, DIP, DIP, GOOD]
+    assert verdict([*rows, *minutes(101, begin=4)], until=MINUTE + 3 * HOUR) == [GOOD, GOOD, DIP, DIP, GOOD]
+    assert verdict([*rows, *minutes(900, 3, begin=4)], until=5 * MINUTE) == [GOOD, GOOD, wait, wait, SPIKE, wait]
     assert verdict(minutes(100, 500), point(rate="60"), until=MINUTE) == [GOOD, wait]
     assert verdict(minutes(100, 500), point(rate="60"), until=3 * HOUR) == [GOOD, GOOD]
 

@@ -19,6 +19,7 @@ from wattline.meters.tables import VALUE
 from wattline.meters.workbook import DayValue, Form, read
 
 SEOUL = Rules(ZoneInfo("Asia/Seoul"), 60, 6)
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 LIMITS = {"id": pl.Int64(), "hourly_low_limit": VALUE, "hourly_high_limit": VALUE}
 
 
@@ -29,9 +30,8 @@ def meters(*rows: tuple[int, str, str]) -> pl.DataFrame:
 
 def judged(value: object, rules: Rules, *, day: int = 1, month: int = 10, low: str = "0", high: str = "1000") -> Form:
     """A form with one value of meter 7, judged."""
-    return judge(
-        read(form({3: [7, "Boiler", None, *[None] * (day - 1), value]}, month=month)), meters((7, low, high)), rules
-    )
+    content = form({3: [7, "Boiler", None, *[None] * (day - 1), value]}, month=month)
+    return judge(read(content), meters((7, low, high)), rules, NOW)
 
 
 def subjects(found: Form) -> list[str]:
@@ -118,7 +118,7 @@ def test_limits_know_how_many_hours_the_day_has(month: int, day: int, most: int)
 
 
 def test_a_refused_day_names_cell_limit_and_remedy_and_leaves_the_others() -> None:
-    found = judge(read(form({3: [7, "Boiler", None, 24, 99, 24]})), meters((7, "0", "2")), SEOUL)
+    found = judge(read(form({3: [7, "Boiler", None, 24, 99, 24]})), meters((7, "0", "2")), SEOUL, NOW)
     assert [each.cell for each in found.days] == ["D3", "F3"]
     (finding,) = map(str, found.findings)
     assert finding.startswith("E3: 99 in 24 hours is above the hourly high limit 2")
@@ -126,7 +126,9 @@ def test_a_refused_day_names_cell_limit_and_remedy_and_leaves_the_others() -> No
 
 
 def test_an_unknown_meter_is_one_finding_of_its_row() -> None:
-    found = judge(read(form({3: [9, "Lost", None, 1, 2, 3], 4: [7, "Boiler", None, 1]})), meters((7, "0", "2")), SEOUL)
+    found = judge(
+        read(form({3: [9, "Lost", None, 1, 2, 3], 4: [7, "Boiler", None, 1]})), meters((7, "0", "2")), SEOUL, NOW
+    )
     assert [(each.cell, each.subject) for each in found.findings] == [("A3", "unknown_meter")]
     assert [each.meter_id for each in found.days] == [7]
 
@@ -139,12 +141,22 @@ def test_more_digits_than_the_table_has_are_refused(value: str, subjects_: list[
 def test_a_day_that_the_zone_left_out_is_refused() -> None:
     apia = Rules(ZoneInfo("Pacific/Apia"), 60, 6)
     day = DayValue("D3", 3, 7, date(2011, 12, 30), Decimal(0))
-    assert subjects(judge(Form([day]), meters((7, "0", "2")), apia)) == ["no_such_day"]
+    assert subjects(judge(Form([day]), meters((7, "0", "2")), apia, NOW)) == ["no_such_day"]
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [(datetime(2026, 10, 1, 14, 59, 59, tzinfo=UTC), ["not_over"]), (datetime(2026, 10, 1, 15, tzinfo=UTC), [])],
+)
+def test_a_day_is_over_at_local_midnight(now: datetime, told: list[str]) -> None:
+    found = judge(read(form({3: [7, "Boiler", None, 99]})), meters((7, "0", "100")), SEOUL, now)
+    assert subjects(found) == told
+    assert len(found.days) == 1 - len(told)
 
 
 def test_findings_are_kept_of_known_meters_and_days_without_a_row() -> None:
     content = form({3: [7, "Boiler", None, 1, -1, "?"], 4: [7, "Boiler", None, -5, -5], 5: [9, "Lost", None, -1]})
-    found = judge(read(content), meters((7, "0", "2")), SEOUL)
+    found = judge(read(content), meters((7, "0", "2")), SEOUL, NOW)
     kept = finding_rows(found, [7], SEOUL).select("kind", "meter_id", "start_datetime_utc", "subject").rows()
     starts = [datetime(2026, 10, day, 15, tzinfo=UTC) for day in (1, 2)]
     assert kept == [

@@ -105,10 +105,15 @@ def normalized(meters: Sequence[Meter], cuts: Sequence[int] = (), **options: obj
     return pl.concat(pieces).sort("meter_id", "start_datetime_utc")
 
 
+def _at_limits(*steps: str) -> list[Meter]:
+    """A meter that counts these states, one an hour, with the limits 0.5 and 4."""
+    rows = [(3_600 * (n - 1) + 10, Decimal(value)) for n, value in enumerate(steps)]
+    return [Meter(rows, Decimal("0.5"), Decimal(4))]
+
+
 @given(meters, st.sampled_from([60, 30]), st.sampled_from([6, 3]))
-@example(
-    [Meter([(-1, Decimal(-5)), (0, Decimal(3)), (10, Decimal(-1)), (3_600, Decimal(9))], Decimal(0), Decimal(9))], 60, 6
-)
+@example(_at_limits("0.1", "2", "6", "10.000001", "10.5", "10.999999"), 60, 6)
+@example(_at_limits("0.100001", "2", "6", "-5", "3", "-1", "9"), 60, 3)
 @example([Meter([(n, Decimal(_MOST * (n % 2)).scaleb(-6)) for n in range(300)], Decimal(0), Decimal(9))], 60, 6)
 def test_every_slot_has_the_energy_that_the_rule_row_by_row_gives(
     meters: list[Meter], minutes: int, places: int
@@ -130,6 +135,7 @@ def test_every_slot_has_the_energy_that_the_rule_row_by_row_gives(
 
 
 @given(meters, st.lists(st.integers(1, SLOTS - 1), max_size=4), st.sampled_from(["strict", "recover"]))
+@example(_at_limits("5", "-5", "3", "-1", "2"), [1, 2, 3], "strict")
 def test_cutting_the_range_anywhere_gives_the_same_rows(meters: list[Meter], cuts: list[int], mode: Mode) -> None:
     assert normalized(meters, cuts, mode=mode).equals(normalized(meters, mode=mode))
 

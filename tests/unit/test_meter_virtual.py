@@ -219,3 +219,23 @@ def plain(values: Mapping[tuple[int, float], str], minutes: int, places: int) ->
             second = rounded(first / (b - 1))
             rows += [(2, hour, second), (3, hour, first - second)]
     return sorted((meter, hour, f"{value:.6f}") for meter, hour, value in rows)
+
+
+@hypothesis_settings(max_examples=100, deadline=None)
+@given(st.sets(st.tuples(st.integers(1, 6), st.integers(1, 6)).filter(lambda pair: pair[0] > pair[1])), st.data())
+def test_above_and_needed_are_every_meter_on_the_way(pairs: set[tuple[int, int]], data: st.DataObject) -> None:
+    """Meter n also has the meter n; virtual ones may have those of smaller numbers."""
+    own = [(number, "m", "meter", number) for number in range(1, 7)]
+    equations = {n: "+".join(["m", *(f"v{below}" for high, below in sorted(pairs) if high == n)]) for n in range(1, 7)}
+    found = register(equations, [*own, *above(*pairs)])
+    chosen = data.draw(st.sets(st.integers(1, 6)))
+    up, down = set(chosen), set(chosen)
+    for number in range(1, 7):
+        if any((number, below) in pairs for below in up):
+            up.add(number)
+    for number in range(6, 0, -1):
+        if any((high, number) in pairs for high in down):
+            down.add(number)
+    assert found.above(("meter", number) for number in chosen) == up
+    assert {meter.id for meter in found.needed_by(chosen).meters} == down
+    assert found.above([("offline_meter", 1)]) == set()

@@ -36,6 +36,11 @@ def test_a_form_is_read_by_row_and_day() -> None:
     assert read_form.findings == []
 
 
+def test_the_cells_of_a_form_are_the_days_of_its_month_filled_or_empty() -> None:
+    read_form = read(form({3: [7, "Boiler", None, 1, 1], 4: [8], 5: [7, None, None, "?"], 6: [], 7: ["x"]}, month=2))
+    assert read_form.cells == {(meter, date(2026, 2, day)) for meter in (7, 8) for day in range(1, 29)}
+
+
 @hypothesis_settings(max_examples=100, deadline=None)
 @example(Decimal("0.1"))
 @example(Decimal("56842157.3"))

@@ -164,8 +164,8 @@ class _Work:
         # The look reaches far enough back for what is less than an hour late.
         odd.update(unchecked.filter(pl.col("at") < window.start - _HOUR)["point_id"])
         calm = unchecked.filter(~pl.col("point_id").is_in(list(odd)))["id"]
-        done = Cleaned(read=read, good=calm.len()) + self.late(ids, before)
-        self.readings.mark(calm, bad=False)
+        done = self.late(ids, before)
+        done += Cleaned(read=read, good=self.readings.mark(calm, bad=False))
         return done + self.some_points(sorted(odd), Window(since, window.end))
 
     def some_points(self, points: Sequence[int], window: Window) -> Cleaned:
@@ -198,8 +198,6 @@ class _Work:
             rows.select("point_id", hour=pl.col("at").dt.truncate("1h")).unique()
             for rows in self.readings.unchecked(before, (ids[0], ids[-1]), before - _OUTAGE)
         ]
-        if not found:
-            return done
         hours = pl.concat(found).unique().sort("hour")
         apart = (pl.col("hour").diff() > 2 * self.reach).fill_null(value=False)
         for _, group in hours.group_by(apart.cum_sum(), maintain_order=True):

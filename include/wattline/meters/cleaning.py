@@ -21,8 +21,9 @@ The rule, per point, in the order of time (same second: by id). A reading that i
    back it is good: a counter may have been away, or set forward.
 4. What is taken out may show other falls: 2 and 3 are repeated until nothing more is found.
 
-**Undecided** readings stay as they are: those of a dip that has not ended, or of a rise that has not been taken back,
-while `until` is less than `patience` after the last good reading before it; and both sides of a fall while a longer
+**Undecided** readings stay as they are: those of a dip that has not ended or whose return, which may be the beginning
+of a spike, has not lasted longer than it, and those of a rise that has not been taken back, while `until` is less than
+`patience` after the last good reading before it; and both sides of a fall while a longer
 spike and a shorter dip fit it and the dip's return has not lasted longer than the spike. After that they count as good.
 No reading is undecided for longer than 2 × `patience` after its own time.
 

@@ -114,14 +114,15 @@ def _falls(line: Line, terms: Terms) -> tuple[Kinds, Flags]:
 def _causes(line: Line, at: Numbers, down: _Runs, up: _Runs, terms: Terms) -> tuple[Flags, Flags, Flags]:
     """Per fall: whether it ends a spike, whether it begins a dip, whether that cannot be said yet."""
     shorter = up.count <= down.count
-    fresh = _newest(line)[down.last] & (terms.until - line.seconds[at] < terms.patience)
-    growing = down.is_open & fresh
+    recent = terms.until - line.seconds[at] < terms.patience
+    growing = down.is_open & _newest(line)[down.last] & recent
     only_spike = up.is_run & ~down.is_run & (~growing | shorter)
-    only_dip = down.is_run & ~up.is_run
     both = up.is_run & down.is_run
     # The return may itself be the beginning of a spike; once it has lasted longer than the other run, it is none.
     back = np.minimum(down.last + 1, line.point.size - 1)
     lasted = np.searchsorted(line.point, line.point[at], side="right") - back
+    returning = down.is_run & ~up.is_run & (lasted <= down.count) & recent
+    only_dip = down.is_run & ~up.is_run & ~returning
     young = both & ~shorter & (lasted <= up.count) & (terms.until - line.seconds[back] < terms.patience)
     # What has one cause only is settled first: it may take the other cause away from its neighbours.
     settled = np.zeros(line.rates.size, np.bool_)
@@ -129,7 +130,7 @@ def _causes(line: Line, at: Numbers, down: _Runs, up: _Runs, terms: Terms) -> tu
     free = ~settled[line.point[at]]
     spike = only_spike | (both & shorter & free)
     dip = only_dip | (both & ~shorter & ~young & free)
-    return spike, dip, (growing & ~only_spike) | young
+    return spike, dip, (growing & ~only_spike) | young | returning
 
 
 def _rises(line: Line, terms: Terms) -> tuple[Flags, Flags]:

@@ -75,8 +75,8 @@ class Readings:
     def unchecked(self, before: datetime, ids: tuple[int, int], oldest: datetime) -> Iterator[pl.DataFrame]:
         """Those of a time before `before` that nobody checked, by ids, backwards.
 
-        They are read in steps of ROWS ids: all steps of `ids`, and on from there down to the first step that has none
-        of a time from `oldest` on.
+        They are read in steps of ROWS ids: all steps of `ids`, and on from there down to the first step in which
+        nothing is unchecked of a time from `oldest` on, be it before `before` or not.
 
         Args:
             before: up to when.
@@ -86,17 +86,15 @@ class Readings:
         first, end = ids[0], ids[1] + 1
         while end > 0:
             start = max(end - ROWS, first) if end > first else end - ROWS
-            clauses = [_VALUE.c.id >= start, _VALUE.c.id < end, _VALUE.c.utc_date_time < _time(before)]
-            if end <= first:
-                clauses.append(_VALUE.c.utc_date_time >= _time(oldest))
-            rows = self._fetch(*clauses, _VALUE.c.is_bad.is_(None))
-            if not rows.is_empty():
-                yield rows
-            elif end <= first:
+            is_far = end <= first
+            moment = _VALUE.c.utc_date_time >= _time(oldest) if is_far else _VALUE.c.utc_date_time < _time(before)
+            rows = self._fetch(_VALUE.c.id >= start, _VALUE.c.id < end, moment, _VALUE.c.is_bad.is_(None))
+            if is_far and rows.is_empty():
                 return
+            yield rows.filter(pl.col("at") < before)
             end = start
 
-    def mark(self, ids: pl.Series, *, bad: bool, even_bad: bool = False) -> None:
+    def mark(self, ids: pl.Series, *, bad: bool, even_bad: bool = False) -> int:
         """Set `is_bad` of readings; killed within, it leaves some marked and the others as they were.
 
         Args:
@@ -104,7 +102,11 @@ class Readings:
             bad: what they are.
             even_bad: whether one that is marked bad may become good. Otherwise it stays bad even if somebody marked it
                 after it was read.
+
+        Returns:
+            How many it changed.
         """
+        changed = 0
         clauses: list[sa.ColumnElement[bool]] = [_VALUE.c.is_bad.is_(None)]
         if bad or even_bad:
             clauses.append(_VALUE.c.is_bad != int(bad))
@@ -112,6 +114,8 @@ class Readings:
             statement = sa.update(_VALUE).where(chosen, sa.or_(*clauses)).values(is_bad=int(bad))
             with self.store.transaction() as cursor:
                 cursor.execute(str(statement.compile(dialect=sql.DIALECT, compile_kwargs={"literal_binds": True})))
+                changed += cursor.rowcount
+        return changed
 
     def _fetch(self, *clauses: sa.ColumnElement[bool], limit: int | None = None) -> pl.DataFrame:
         at = sa.func.to_seconds(_VALUE.c.utc_date_time).label("at")

@@ -111,10 +111,8 @@ def _of(meters: Collection[int] | None, found: _Slots) -> _Slots:
     """The rows and findings of these meters."""
     if meters is None:
         return found
-    rows, findings = found
-    return rows.filter(pl.col(_HOURLY.key[0]).is_in(list(meters))), findings.filter(
-        pl.col("meter_id").is_in(list(meters))
-    )
+    (rows, findings), wanted = found, list(meters)
+    return rows.filter(pl.col(_HOURLY.key[0]).is_in(wanted)), findings.filter(pl.col("meter_id").is_in(wanted))
 
 
 def _stored(energy: MySQLStore, register: Register, starts: Window, meters: Collection[int] | None) -> _Slots:
