@@ -30,6 +30,7 @@ hypothesis.settings.register_profile("wattline", hypothesis.settings(), deadline
 hypothesis.settings.load_profile("wattline")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where workers share the tests, one has all end-to-end tests with their platform, and no file is torn apart."""
     for item in items:
