@@ -30,12 +30,10 @@ hypothesis.settings.register_profile("wattline", hypothesis.settings(), deadline
 hypothesis.settings.load_profile("wattline")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Where workers share the tests, one has all end-to-end tests with their platform, and no file is torn apart."""
-    for item in items:
-        end_to_end = item.path.is_relative_to(Path(__file__).parent / "e2e")
-        item.add_marker(pytest.mark.xdist_group("e2e" if end_to_end else str(item.path)))
+    end_to_end = item.path.is_relative_to(Path(__file__).parent / "e2e")
+    item.add_marker(pytest.mark.xdist_group("e2e" if end_to_end else str(item.path)))
 
 
 @pytest.fixture(scope="session")
