@@ -14,12 +14,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import hypothesis
 import MySQLdb
 import pytest
 from pymongo import MongoClient
+from xdist.scheduler import LoadFileScheduling
 
 from local.servers import HOST, OWNER, MariaDB, MongoDB, PostgreSQL, Server, free_port
 from tests.servers import RunningServer
@@ -30,10 +32,18 @@ hypothesis.settings.register_profile("wattline", hypothesis.settings(), deadline
 hypothesis.settings.load_profile("wattline")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Where workers share the tests, one has all end-to-end tests with their platform, and no file is torn apart."""
-    end_to_end = item.path.is_relative_to(Path(__file__).parent / "e2e")
-    item.add_marker(pytest.mark.xdist_group("e2e" if end_to_end else str(item.path)))
+class _Files(LoadFileScheduling):  # type: ignore[misc] # xdist is not typed
+    """Sends whole files to a worker, and all end-to-end tests, with their one platform, to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Files:
+    """How `make test` shares the tests among workers."""
+    return _Files(config, log)
 
 
 @pytest.fixture(scope="session")
