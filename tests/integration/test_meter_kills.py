@@ -55,10 +55,8 @@ def _tables(site: Site) -> list[Any]:
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(site: Site) -> None:
-    started = time.monotonic()
     whole = _start(site)
     whole.join()
-    seconds = time.monotonic() - started
     assert whole.exitcode == 0
     expected = _tables(site)
     assert len(expected[0]) == METERS * HOURS
@@ -66,9 +64,11 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(site: S
         site.sql(f"DELETE FROM {table}")
 
     luck, unfinished = random.Random(5), 0
-    for _ in range(KILLS):
+    for kill in range(KILLS):
         process = _start(site)
-        process.join(luck.uniform(0, seconds / 4))
+        enough = METERS * HOURS * kill // KILLS
+        while process.is_alive() and site.sql("SELECT COUNT(*) FROM tbl_meter_hourly")[0][0] <= enough:
+            time.sleep(luck.uniform(0, 0.005))
         process.kill()
         process.join()
         assert process.exitcode in (0, -signal.SIGKILL)
