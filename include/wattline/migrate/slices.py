@@ -15,7 +15,7 @@ from wattline.migrate.source import Source
 from wattline.migrate.statements import Range, bound
 from wattline.window import Window
 
-SLICE_ROWS = 30_000
+SLICE_ROWS = 40_000
 """About how many rows a slice has at the most: a gate, a load and a verification hold them in memory."""
 MAX_SLICES = 300
 """Of each kind; Airflow maps a task at most 1,024 times."""
