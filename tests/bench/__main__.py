@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local.servers import HOST, OWNER, MariaDB, MongoDB, free_port
+from tests.bench.meter_bench import bench as meters
 from tests.bench.migrate_bench import bench as migration
 from tests.bench.step import MIGRATION, STEPS
 from tests.servers import RunningServer
@@ -158,6 +159,7 @@ def main() -> None:
             mariadb.kill()
             mongo.kill()
     migration(console)
+    meters(console)
     console.print(f"All DAG files parse in {parse_seconds():.2f} s. Measured in {time.monotonic() - started:.0f} s.")
 
 
