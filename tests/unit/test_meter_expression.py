@@ -145,4 +145,5 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         expression = parse(text)
     except BadInputError:
         return
-    expression.evaluate({name: units(UNIT) for name in expression.names}, 1, 6)
+    found, undefined = expression.evaluate({name: units(UNIT) for name in expression.names}, 1, 6)
+    assert found.size == undefined.size == 1

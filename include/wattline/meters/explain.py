@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from wattline.errors import BadInputError
 from wattline.meters.databases import Databases
 from wattline.meters.normalize import Normalizer
 from wattline.meters.plan import Job, Options, job
-from wattline.meters.readings import MOST, bases, chunks
+from wattline.meters.readings import ENERGY_VALUE, MOST, bases, chunks
 from wattline.meters.registry import hourly_places, instant, read_meters
 from wattline.meters.store import stored
 from wattline.meters.tables import BIG, VALUE
@@ -33,12 +32,6 @@ STEPS = pl.Schema(
 )
 """A reading of the hour. A bad or unchecked one has no `before`, `rise` and `fall`, as it does not count; nor has one
 that is `quarantined`: good by its mark, and a counter that the gate keeps out."""
-
-_ROWS = sa.table(
-    "tbl_energy_value",
-    *map(sa.column, ("id", "point_id", "actual_value", "is_bad")),
-    sa.column("utc_date_time", mysql.DATETIME()),
-)
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ def explain(databases: Databases, meter: str, hour: datetime, options: Options) 
     meters = _found(read_meters(databases), meter)
     end = hour + timedelta(minutes=options.minutes_to_count)
     planned = job(meters, Window(hour, end), options, live=False, places=hourly_places(databases.energy))
-    planned = Job(planned.meters.with_columns(pl.lit(1, pl.Int64()).alias("slots")), *_rest(planned))
+    planned = replace(planned, meters=planned.meters.with_columns(pl.lit(1, pl.Int64()).alias("slots")), share=0.0)
     chunk = next(chunks(databases.historical, planned))
     base = bases(databases.historical, planned, chunk)
     computed = Normalizer.start(planned, base).hours(chunk).row(0, named=True)
@@ -127,20 +120,18 @@ def _found(meters: pl.DataFrame, wanted: str) -> pl.DataFrame:
     return found
 
 
-def _rest(planned: Job) -> tuple[Any, ...]:
-    return planned.seconds, planned.mode, planned.places, 0.0
-
-
 def _readings(databases: Databases, planned: Job) -> pl.DataFrame:
     """All readings of the slot, in their order, good or not."""
     row = planned.meters.row(0, named=True)
     start = row["first_slot"].replace(tzinfo=None)
-    at = sa.func.to_seconds(_ROWS.c.utc_date_time).label("at")
+    at = sa.func.to_seconds(ENERGY_VALUE.c.utc_date_time).label("at")
     found = databases.historical.fetch(
-        sa.select(at, _ROWS.c.actual_value.label("value"), _ROWS.c.is_bad)
-        .where(_ROWS.c.point_id == sa.literal_column(str(row["point_id"])), _ROWS.c.utc_date_time >= start)
-        .where(_ROWS.c.utc_date_time < start + timedelta(seconds=planned.seconds))
-        .order_by(_ROWS.c.utc_date_time, _ROWS.c.id)
+        sa.select(at, ENERGY_VALUE.c.actual_value.label("value"), ENERGY_VALUE.c.is_bad)
+        .where(
+            ENERGY_VALUE.c.point_id == sa.literal_column(str(row["point_id"])), ENERGY_VALUE.c.utc_date_time >= start
+        )
+        .where(ENERGY_VALUE.c.utc_date_time < start + timedelta(seconds=planned.seconds))
+        .order_by(ENERGY_VALUE.c.utc_date_time, ENERGY_VALUE.c.id)
     )
     return found.select(
         instant("at").alias("at"), pl.col("value").cast(VALUE), pl.col("is_bad").cast(BIG).cast(pl.Boolean)

@@ -10,6 +10,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from wattline.meters.readings import ENERGY_VALUE as _VALUE
 from wattline.meters.registry import instant
 from wattline.meters.tables import BIG, VALUE
 from wattline.storage import sql
@@ -22,15 +23,6 @@ _MARKED_AT_ONCE = 10_000
 """Rows of one transaction: while it lasts, it may keep a gateway from inserting at the table's end."""
 _RUN = 16
 """From so many ids in a row on, a range of ids is quicker than a list."""
-
-_VALUE = sa.table(
-    "tbl_energy_value",
-    sa.column("id", sa.BigInteger()),
-    sa.column("point_id", sa.BigInteger()),
-    sa.column("utc_date_time", mysql.DATETIME()),
-    sa.column("actual_value"),
-    sa.column("is_bad", sa.Integer()),
-)
 
 
 @dataclass(frozen=True)

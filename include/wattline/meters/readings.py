@@ -57,11 +57,15 @@ _NEAR, _FAR = 600, 7_200
 scan; the rest is looked up meter by meter, as a dead or new meter would make of every scan a long one."""
 _AT_ONCE = 200
 _LONGEST = Decimal(9 * 10**12)
-_VALUE = sa.table(
+ENERGY_VALUE = sa.table(
     "tbl_energy_value",
-    *map(sa.column, ("id", "point_id", "actual_value", "is_bad")),
+    sa.column("id", sa.BigInteger()),
+    sa.column("point_id", sa.BigInteger()),
     sa.column("utc_date_time", mysql.DATETIME()),
+    sa.column("actual_value"),
+    sa.column("is_bad", sa.Integer()),
 )
+"""MyEMS's table of readings, good ones and others."""
 
 
 @dataclass(frozen=True)
@@ -216,9 +220,11 @@ def _narrow(batch: pl.DataFrame, points: pl.Series) -> pl.DataFrame:
 
 def _good(points: pl.Series, start: int, end: int, share: float) -> sa.Select[Any]:
     """Good readings of the seconds `[start, end)`, of these points or, where they are many or most, of all."""
-    clauses = [_VALUE.c.utc_date_time >= _time(start), _VALUE.c.utc_date_time < _time(end), _is_good()]
+    clauses = [ENERGY_VALUE.c.utc_date_time >= _time(start), ENERGY_VALUE.c.utc_date_time < _time(end), _is_good()]
     if points.len() <= _FEW and share <= _FEW_SHARE:
-        clauses.append(_VALUE.c.point_id.in_([sa.literal_column(str(int(point))) for point in points.unique().sort()]))
+        clauses.append(
+            ENERGY_VALUE.c.point_id.in_([sa.literal_column(str(int(point))) for point in points.unique().sort()])
+        )
     return sa.select(*_columns()).where(*clauses)
 
 
@@ -226,9 +232,9 @@ def _looks(meters: pl.DataFrame, end: int) -> sa.SelectBase:
     """The newest good reading of each point before the second `end`, however old: a look into the index each."""
     looks = [
         sa.select(*_columns())
-        .where(_VALUE.c.point_id == sa.literal_column(str(int(point))), _VALUE.c.utc_date_time < _time(end))
-        .where(_is_good(), sa.func.abs(_VALUE.c.actual_value) <= sa.literal_column(str(MOST)))
-        .order_by(_VALUE.c.utc_date_time.desc(), _VALUE.c.id.desc())
+        .where(ENERGY_VALUE.c.point_id == sa.literal_column(str(int(point))), ENERGY_VALUE.c.utc_date_time < _time(end))
+        .where(_is_good(), sa.func.abs(ENERGY_VALUE.c.actual_value) <= sa.literal_column(str(MOST)))
+        .order_by(ENERGY_VALUE.c.utc_date_time.desc(), ENERGY_VALUE.c.id.desc())
         .limit(1)
         for point in meters["point_id"].unique(maintain_order=True)
     ]
@@ -248,12 +254,12 @@ def _newest(readings: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
 
 
 def _columns() -> list[sa.ColumnElement[Any]]:
-    at = sa.func.to_seconds(_VALUE.c.utc_date_time).label("at")
-    return [_VALUE.c.point_id, at, _VALUE.c.actual_value.label("value")]
+    at = sa.func.to_seconds(ENERGY_VALUE.c.utc_date_time).label("at")
+    return [ENERGY_VALUE.c.point_id, at, ENERGY_VALUE.c.actual_value.label("value")]
 
 
 def _is_good() -> sa.ColumnElement[bool]:
-    return _VALUE.c.is_bad == sa.literal_column("0")
+    return ENERGY_VALUE.c.is_bad == sa.literal_column("0")
 
 
 def _time(seconds: int) -> sa.ColumnElement[datetime]:

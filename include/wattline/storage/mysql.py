@@ -93,10 +93,7 @@ class MySQLStore:
         return int(self._query(sql.select_count(table, where)).item())
 
     def fetch(self, statement: sa.SelectBase) -> pl.DataFrame:
-        """The rows of a SELECT over tables that have no contract, in the types and the order in which they arrive.
-
-        It holds only numbers, times and names that are ours: its values are written into it.
-        """
+        """The rows of a SELECT as they arrive; it holds only numbers, times and names of ours, which are written in."""
         return self._query(sql.text(statement))
 
     def stream(self, statement: sa.SelectBase) -> Iterator[pl.DataFrame]:
