@@ -37,7 +37,7 @@ def site(fresh_mysql: str) -> Iterator[Site]:
 
 
 def _work(url: str, begun: Any) -> None:
-    readings.CHUNK_ROWS, normalize.BLOCK_ROWS, run.HOURS_AT_ONCE = 1_000, 200, 40
+    readings.CHUNK_ROWS, normalize.BLOCK_ROWS, run.HOURS_AT_ONCE, run.HOURS_AT_MOST = 1_000, 200, 40, 40
     begun.set()
     Site(url).run(0, HOURS)
 

@@ -1,4 +1,4 @@
-"""Readings of a long stretch of time, kept by it until they are taken: in memory, or on disk where they are many."""
+"""Rows of a long stretch of time, kept by it until they are taken: in memory, or on disk where they are many."""
 
 from __future__ import annotations
 
@@ -6,28 +6,35 @@ from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
+from typing import Any
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
 
-HELD_ROWS = 600_000
+HELD_ROWS = 1_000_000
 """Rows in memory at the most; when more come, all go to disk."""
+Rows = npt.NDArray[np.void]
+"""Rows of several fields, one of which is `at`, in seconds."""
 
 
 class Buckets:
     """Rows that come in any order of time, and are given back by it, else in the order in which they came.
 
+    On disk they lie as in memory, so that reading them back costs no more than a copy.
+
     Args:
-        schema: of the rows; `at` counts seconds.
+        dtype: of the rows; its field `at` counts seconds.
         start: where the first bucket begins; earlier rows belong to it.
         seconds: length of a bucket.
     """
 
-    def __init__(self, schema: pl.Schema, start: int, seconds: int) -> None:
+    def __init__(self, dtype: np.dtype[Any], start: int, seconds: int) -> None:
         self.seconds = seconds
-        self._schema, self._start = schema, start
-        self._held: dict[int, list[pl.DataFrame]] = defaultdict(list)
-        self._files: dict[int, list[Path]] = defaultdict(list)
-        self._rows, self._counts = 0, defaultdict[int, int](int)
+        self._dtype, self._start = dtype, start
+        self._held: dict[int, list[Rows]] = defaultdict(list)
+        self._files: dict[int, Path] = {}
+        self._counts = defaultdict[int, int](int)
+        self._rows = 0
         self._folder: TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Buckets:
@@ -39,14 +46,18 @@ class Buckets:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def add(self, rows: pl.DataFrame) -> None:
+    def add(self, rows: Rows) -> None:
         """Keep rows."""
-        bucket = ((pl.col("at").cast(pl.Int64) - self._start) // self.seconds).clip(0).alias("_bucket")
-        parts = rows.with_columns(bucket).partition_by("_bucket", as_dict=True, include_key=False)
-        for (number,), part in parts.items():
-            self._held[int(number)].append(part)
-            self._counts[int(number)] += part.height
-        self._rows += rows.height
+        number = np.maximum((rows["at"].astype(np.int64) - self._start) // self.seconds, 0)
+        if np.any(number[1:] < number[:-1]):
+            order = np.argsort(number, kind="stable")
+            rows, number = rows[order], number[order]
+        for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(number)) + 1):
+            if len(part):
+                bucket = int(number[part[0]])
+                self._held[bucket].append(rows[part[0] : part[-1] + 1])
+                self._counts[bucket] += len(part)
+        self._rows += len(rows)
         if self._rows > HELD_ROWS:
             self._spill()
 
@@ -54,23 +65,24 @@ class Buckets:
         """How many rows there are in the bucket that begins at `at`."""
         return self._counts[(at - self._start) // self.seconds]
 
-    def take(self, begin: int, end: int) -> pl.DataFrame:
+    def take(self, begin: int, end: int) -> Rows:
         """The rows of the buckets from `begin` to `end`, where buckets begin; they are given once."""
-        parts = [pl.DataFrame(schema=self._schema)]
+        parts = [np.empty(0, self._dtype)]
         for number in range((begin - self._start) // self.seconds, -(-(end - self._start) // self.seconds)):
-            for file in self._files.pop(number, []):
-                parts.append(pl.read_ipc(file))
+            if file := self._files.pop(number, None):
+                parts.append(np.fromfile(file, self._dtype))
                 file.unlink()
             parts.extend(self._held.pop(number, []))
-        return pl.concat(parts, rechunk=True)
+        return np.concatenate(parts)
 
     def _spill(self) -> None:
-        """Write what is held to disk, a file a bucket."""
+        """Write what is held to disk, to a file a bucket."""
         if self._folder is None:
             self._folder = TemporaryDirectory(prefix="wattline-readings-")
         for number, parts in self._held.items():
-            file = Path(self._folder.name) / f"{number}-{len(self._files[number])}.arrow"
-            pl.concat(parts).write_ipc(file)
-            self._files[number].append(file)
+            path = self._files.setdefault(number, Path(self._folder.name) / str(number))
+            with path.open("ab") as file:
+                for part in parts:
+                    part.tofile(file)
         self._held.clear()
         self._rows = 0

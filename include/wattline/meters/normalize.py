@@ -136,7 +136,7 @@ def _spans(point: Numbers, own: Numbers) -> tuple[Numbers, Numbers]:
 
 def _frame(result: Hours, ids: pl.Series, seconds: int) -> pl.DataFrame:
     start = pl.Series(result.start * _SECOND, dtype=pl.Datetime("us", "UTC"))
-    outcome = pl.Series(np.array(REASONS, dtype=object)[result.outcome], dtype=pl.String)
+    outcome = pl.Series(REASONS).gather(result.outcome)
     columns = {
         "meter_id": ids.gather(result.meter),
         "start_datetime_utc": start,

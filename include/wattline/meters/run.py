@@ -18,8 +18,9 @@ from wattline.meters.registry import first_holes, hourly_places, read_meters
 from wattline.meters.upgrade import require_unique
 from wattline.window import Window
 
-HOURS_AT_ONCE = 10_000
-"""About how many hours are compared and written at once."""
+HOURS_AT_ONCE, HOURS_AT_MOST = 5_000, 30_000
+"""About how many hours are compared and written at once: fewer where the database waits, as each write has a price of
+its own, and more where it is the slower one."""
 
 
 def normalize(
@@ -52,17 +53,23 @@ def normalize(
     counts: Counter[str] = Counter()
     at = moment or datetime.now(UTC)
 
-    def keep(hours: pl.DataFrame) -> None:
-        counts.update(store.write(databases.energy, store.compare(databases.energy, hours, at)))
+    def keep(hours: list[pl.DataFrame]) -> None:
+        counts.update(store.write(databases.energy, store.compare(databases.energy, pl.concat(hours), at)))
 
     with ThreadPoolExecutor(1) as writer:
         kept: Future[None] | None = None
-        for hours in _gathered(computed(databases, planned)):
-            if kept is not None:
-                kept.result()
-            kept = writer.submit(keep, hours)
+        waiting: list[pl.DataFrame] = []
+        for hours in computed(databases, planned):
+            waiting.append(hours)
+            rows = sum(each.height for each in waiting)
+            if rows >= HOURS_AT_MOST or (rows >= HOURS_AT_ONCE and (kept is None or kept.done())):
+                if kept is not None:
+                    kept.result()
+                kept, waiting = writer.submit(keep, waiting), []
         if kept is not None:
             kept.result()
+        if waiting:
+            keep(waiting)
     return {kind: counts[kind] for kind in store.KINDS}
 
 
@@ -75,15 +82,3 @@ def computed(databases: Databases, planned: Job) -> Iterator[pl.DataFrame]:
         if normalizer is None:
             normalizer = Normalizer.start(planned, bases(databases.historical, planned, chunk))
         yield from normalizer.blocks(chunk)
-
-
-def _gathered(source: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The frames, small ones together: each write has a price of its own."""
-    waiting: list[pl.DataFrame] = []
-    for frame in source:
-        waiting.append(frame)
-        if sum(each.height for each in waiting) >= HOURS_AT_ONCE:
-            yield pl.concat(waiting)
-            waiting = []
-    if waiting:
-        yield pl.concat(waiting)
