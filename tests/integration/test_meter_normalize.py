@@ -17,7 +17,7 @@ import pytest
 from tests.integration.metering import OPTIONS, START, Site
 from tests.meter_reference import Reading, base_of, hours
 from wattline.errors import TerminalError
-from wattline.meters import buckets, readings
+from wattline.meters import buckets, reading_statements, readings
 from wattline.meters.plan import Options, job
 from wattline.meters.registry import first_holes, read_meters
 from wattline.meters.run import computed, normalize
@@ -133,12 +133,14 @@ def test_meters_whose_rows_begin_at_any_minute_are_cut_anywhere_too(site: Site, 
         assert [value for (value,) in stored[1:]] == expected
 
 
-@pytest.mark.parametrize("few", [50, 2], ids=["named", "by time"])
+@pytest.mark.parametrize(("few", "near"), [(50, 0), (2, 0), (2, 1)], ids=["named", "by time", "by primary key"])
 def test_hour_by_hour_a_day_at_a_time_and_all_at_once_are_the_same(
-    site: Site, few: int, monkeypatch: pytest.MonkeyPatch
+    site: Site, few: int, near: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readings, "_FEW", few)
+    monkeypatch.setattr(reading_statements, "_FEW", few)
     _random_site(site, 8, random.Random(5))
+    ((rows,),) = site.sql("SELECT COUNT(*) FROM tbl_energy_value")
+    monkeypatch.setattr(reading_statements, "_close", lambda ids, _: ids["high"][0] - ids["low"][0] < near * (rows - 1))
     site.run(0, 48)
     whole, quality = site.everything(), site.reasoned()
     for step in (1, 5, 24):

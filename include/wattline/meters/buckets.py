@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-HELD_ROWS = 1_000_000
+HELD_ROWS = 600_000
 """Rows in memory at the most; when more come, all go to disk."""
 Rows = npt.NDArray[np.void]
 """Rows of several fields, one of which is `at`, in seconds."""

@@ -13,7 +13,8 @@ from wattline.errors import BadInputError
 from wattline.meters.databases import Databases
 from wattline.meters.normalize import Normalizer
 from wattline.meters.plan import Job, Options, job
-from wattline.meters.readings import ENERGY_VALUE, MOST, bases, chunks
+from wattline.meters.reading_statements import ENERGY_VALUE, MOST
+from wattline.meters.readings import bases, chunks
 from wattline.meters.registry import hourly_places, instant, read_meters
 from wattline.meters.store import stored
 from wattline.meters.tables import BIG, VALUE

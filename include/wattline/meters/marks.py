@@ -10,7 +10,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from wattline.meters.readings import ENERGY_VALUE as _VALUE
+from wattline.meters.reading_statements import ENERGY_VALUE as _VALUE
 from wattline.meters.registry import instant
 from wattline.meters.tables import BIG, VALUE
 from wattline.storage import sql

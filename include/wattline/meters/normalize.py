@@ -12,7 +12,8 @@ import polars as pl
 
 from wattline.meters.exact import UNIT, Units, to_decimals, to_units
 from wattline.meters.plan import Job
-from wattline.meters.readings import MOST, Chunk
+from wattline.meters.reading_statements import MOST
+from wattline.meters.readings import Chunk
 from wattline.meters.rule import NEVER, Hours, Meters, Numbers, Readings, hours
 from wattline.meters.tables import QUALITY, REASONS
 

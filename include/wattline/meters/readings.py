@@ -1,7 +1,7 @@
 """Readings from MyEMS's `tbl_energy_value`: in chunks of time that fit into memory, one scan for all meters.
 
-A scan of a stretch of time for all meters is much cheaper than a look into the index for each of them; the server
-chooses by what it estimates whether it uses the index on the time. Only where few meters are asked for are they named.
+A scan of a stretch of time for all meters is much cheaper than a look into the index for each of them. Only where few
+meters are asked for are they named.
 """
 
 from __future__ import annotations
@@ -10,23 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import polars as pl
-import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from wattline.meters.buckets import Buckets, Rows
 from wattline.meters.exact import to_decimals, to_units
 from wattline.meters.plan import Job
+from wattline.meters.reading_statements import MOST, good, looks, quickest
 from wattline.meters.registry import EPOCH, instant
 from wattline.meters.tables import BIG, VALUE
 from wattline.storage.contract import UTC_TIME, Column, Table
 from wattline.storage.mysql import MySQLStore
 
-MOST = 10**11
-"""No counter is that far from zero, and sums of such ones would leave the columns: the gate takes them out."""
 READING = Table(
     name="meter_reading",
     key=("point_id", "at"),
@@ -54,21 +50,11 @@ STRETCH_ROWS = 8_000_000
 """About how many readings one statement reads."""
 _BUCKETS = 64
 """Parts of a stretch that are kept apart; each may be a file."""
-_FEW, _FEW_SHARE = 50, 0.2
 _NEAR, _FAR = 300, 7_200
 """Seconds before the first slot in which a base is looked for: first among the readings of the first chunk, then by a
 scan; the rest is looked up meter by meter, as a dead or new meter would make of every scan a long one."""
 _AT_ONCE = 200
 _LONGEST = Decimal(9 * 10**12)
-ENERGY_VALUE = sa.table(
-    "tbl_energy_value",
-    sa.column("id", sa.BigInteger()),
-    sa.column("point_id", sa.BigInteger()),
-    sa.column("utc_date_time", mysql.DATETIME()),
-    sa.column("actual_value"),
-    sa.column("is_bad", sa.Integer()),
-)
-"""MyEMS's table of readings, good ones and others."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +95,10 @@ def bases(store: MySQLStore, job: Job, first: Chunk) -> pl.DataFrame:
             rest = rest.join(found[-1], on="meter_id", how="anti")
         if not rest.is_empty():
             share = job.share * rest.height / job.meters.height
-            near = _as_judged(store.fetch(_good(rest["point_id"], end - _FAR, end, share)))
+            near = _as_judged(store.fetch(good(rest["point_id"], end - _FAR, end, share)))
             found.append(_newest(near, rest))
             rest = rest.join(found[-1], on="meter_id", how="anti")
-        found.extend(_newest(_as_judged(store.fetch(_looks(part, end))), part) for part in rest.iter_slices(_AT_ONCE))
+        found.extend(_newest(_as_judged(store.fetch(looks(part, end))), part) for part in rest.iter_slices(_AT_ONCE))
     return pl.concat(found).sort("meter_id")
 
 
@@ -203,7 +189,7 @@ def _fill(buckets: Buckets, store: MySQLStore, job: Job, bounds: tuple[int, int]
     active = within(job, start // job.seconds * job.seconds, end)
     if active.is_empty():
         return True
-    statement = _good(active["point_id"], start, end, job.share * active.height / job.meters.height)
+    statement = quickest(store, active["point_id"], start, end, job.share * active.height / job.meters.height)
     count = 0
     for batch in store.stream(statement if limit is None else statement.limit(limit)):
         count += batch.height
@@ -227,29 +213,6 @@ def _unpacked(rows: Rows) -> pl.DataFrame:
     return pl.DataFrame({name: np.ascontiguousarray(rows[name]) for name in ROWS}, schema=ROWS)
 
 
-def _good(points: pl.Series, start: int, end: int, share: float) -> sa.Select[Any]:
-    """Good readings of the seconds `[start, end)`, of these points or, where they are many or most, of all."""
-    clauses = [ENERGY_VALUE.c.utc_date_time >= _time(start), ENERGY_VALUE.c.utc_date_time < _time(end), _is_good()]
-    if points.len() <= _FEW and share <= _FEW_SHARE:
-        clauses.append(
-            ENERGY_VALUE.c.point_id.in_([sa.literal_column(str(int(point))) for point in points.unique().sort()])
-        )
-    return sa.select(*_columns()).where(*clauses)
-
-
-def _looks(meters: pl.DataFrame, end: int) -> sa.SelectBase:
-    """The newest good reading of each point before the second `end`, however old: a look into the index each."""
-    looks = [
-        sa.select(*_columns())
-        .where(ENERGY_VALUE.c.point_id == sa.literal_column(str(int(point))), ENERGY_VALUE.c.utc_date_time < _time(end))
-        .where(_is_good(), sa.func.abs(ENERGY_VALUE.c.actual_value) <= sa.literal_column(str(MOST)))
-        .order_by(ENERGY_VALUE.c.utc_date_time.desc(), ENERGY_VALUE.c.id.desc())
-        .limit(1)
-        for point in meters["point_id"].unique(maintain_order=True)
-    ]
-    return sa.union_all(*looks) if len(looks) > 1 else looks[0]
-
-
 def _as_judged(rows: pl.DataFrame) -> pl.DataFrame:
     """What a statement gave, by the contract READING."""
     return rows.select(pl.col("point_id").cast(BIG), instant("at").alias("at"), pl.col("value").cast(VALUE))
@@ -260,17 +223,3 @@ def _newest(readings: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
     possible = readings.filter(pl.col("value").abs() <= MOST)
     newest = possible.sort("at", maintain_order=True).unique("point_id", keep="last", maintain_order=True)
     return newest.join(meters, on="point_id", how="inner").select("meter_id", "at", "value")
-
-
-def _columns() -> list[sa.ColumnElement[Any]]:
-    at = sa.func.to_seconds(ENERGY_VALUE.c.utc_date_time).label("at")
-    return [ENERGY_VALUE.c.point_id, at, ENERGY_VALUE.c.actual_value.label("value")]
-
-
-def _is_good() -> sa.ColumnElement[bool]:
-    return ENERGY_VALUE.c.is_bad == sa.literal_column("0")
-
-
-def _time(seconds: int) -> sa.ColumnElement[datetime]:
-    """An instant as the server compares it with a DATETIME, so that its index serves."""
-    return sa.literal(datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None), mysql.DATETIME())

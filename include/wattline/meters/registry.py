@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -51,22 +52,25 @@ def read_meters(databases: Databases) -> pl.DataFrame:
         _POINTS.c.id == _LINKS.c.point_id, _POINTS.c.object_type == sa.literal_column("'ENERGY_VALUE'")
     )
     joined = _METERS.join(_LINKS, _LINKS.c.meter_id == _METERS.c.id).join(_POINTS, energy_point)
-    found = databases.system.fetch(
-        sa.select(
-            _METERS.c.id.label("meter_id"),
-            _METERS.c.name,
-            _POINTS.c.id.label("point_id"),
-            _METERS.c.hourly_low_limit.label("low_limit"),
-            _METERS.c.hourly_high_limit.label("high_limit"),
-        ).select_from(joined)
-    )
-    known = databases.energy.read(SETTING, columns=["meter_id", "modulus"])
+    statement = sa.select(
+        _METERS.c.id.label("meter_id"),
+        _METERS.c.name,
+        _POINTS.c.id.label("point_id"),
+        _METERS.c.hourly_low_limit.label("low_limit"),
+        _METERS.c.hourly_high_limit.label("high_limit"),
+    ).select_from(joined)
+    # Two servers, perhaps: they are asked at the same time.
+    with ThreadPoolExecutor(1) as system:
+        asked = system.submit(databases.system.fetch, statement)
+        known = databases.energy.read(SETTING, columns=["meter_id", "modulus"])
+        top = newest(databases.energy)
+        found = asked.result()
     meters = (
         found.sort("meter_id", "point_id")
         .with_columns(pl.len().over("meter_id").alias("points"))
         .unique("meter_id", keep="first", maintain_order=True)
         .join(known, on="meter_id", how="left")
-        .join(newest(databases.energy), on="meter_id", how="left")
+        .join(top, on="meter_id", how="left")
     )
     return METER.conform(meters)
 
