@@ -1,14 +1,15 @@
 """### What
-Copies events, the SMS log and the connection boxes with their log from MySQL to MongoDB, every ten minutes.
+Copies events, the SMS log, the log of connection boxes, and irradiance from MySQL to MongoDB, every ten minutes.
 
 ### Inputs
-MySQL `solar`: `event`, `event_log`, `smslog`, `conn_box_log` as far as they were written since the watermark (a window
-of the past also takes the rows that speak of it); `conn_box` and `connboxvoltage` whole, deletions included.
+MySQL `solar`: `event`, `event_log`, `smslog`, `conn_box_log`, `irradiance` as far as they were written since the
+watermark (a window of the past also takes the rows that speak of it); `conn_box` and `connboxvoltage` whole, deletions
+included.
 
 ### Outputs
 MongoDB `event`, `event_log`, `sms_log` (beside documents of the platform's own, which are left alone), `conn_box`,
-`connboxvoltage`, `conn_box_log_YYYYMM`, compared with MySQL by count and checksum; rows that cannot travel in
-`quarantine`; watermarks in `migration_state`.
+`connboxvoltage`, `conn_box_log_YYYYMM`, `irradiance`, compared with MySQL by count and checksum; rows that cannot
+travel in `quarantine`; watermarks in `migration_state`.
 
 ### If it fails
 A rerun of the run (clear it) or any window (`from`/`to`) gives the same rows. Keys that differ are mended by `wattline
@@ -23,8 +24,8 @@ from wattline_operators.finish import FinishOperator
 from wattline_operators.migrate import migrate_table
 from wattline_operators.pipeline import pipeline
 
-TABLES = ("event", "event_log", "smslog", "conn_box", "connboxvoltage", "conn_box_log")
-COVERS = ["event", "event_log", "sms_log", "conn_box", "connboxvoltage", "conn_box_log"]
+TABLES = ("event", "event_log", "smslog", "conn_box", "connboxvoltage", "conn_box_log", "irradiance")
+COVERS = ["event", "event_log", "sms_log", "conn_box", "connboxvoltage", "conn_box_log", "irradiance"]
 
 with pipeline(
     "migration_minute_10",

@@ -27,7 +27,7 @@ from wattline.airflow_api import AirflowApi
 from wattline.cli.history import submit
 from wattline.settings import settings
 from wattline.solar.faults import Kind, default_faults
-from wattline.solar.fleet import plants
+from wattline.solar.fleet import FIRST_MCNO, plants
 from wattline.solar.tables import TICK
 from wattline.window import Window
 
@@ -38,6 +38,13 @@ SETTLE_SECONDS = 300
 NOTICE_SECONDS = 60
 PIPELINES = ("migration_inverter_m10", "inverterlog")
 MIGRATIONS = ("migration_minute_10", "migration_day_1", "migration_daygeneration_d01")
+GENERATION = (
+    "time_generation",
+    "mysql_total_generation",
+    "generation_summary",
+    "statistics_inverter_avg",
+    "statistics_inverter_median",
+)
 
 
 def run(stack: Stack, console: Console, report: Report) -> None:
@@ -48,30 +55,13 @@ def run(stack: Stack, console: Console, report: Report) -> None:
     """
     stack.up(report)
     start, end = _two_days(datetime.now(SITE_ZONE))
-    window = ["--from", start.isoformat(), "--to", end.isoformat()]
-    report(
-        f"Filling MySQL with two days of {PLANTS} simulated plants, as field gateways do: {start:%F} and the day after"
-    )
-    _wattline(stack, "simulate", "--plants", str(PLANTS), "--seed", str(SEED), *window)
-    report(f"Running {' and '.join(PIPELINES)} over them through Airflow's scheduler")
-    _wattline(stack, "history", *PIPELINES, *window, "--chunk", "1d")
-    report("Filling MyEMS with two days of simulated meters: each of the first ones shows one thing of the field")
-    _wattline(stack, "meters", "demo", "--days", "2", "--seed", str(SEED), "--until", end.isoformat())
-    for dag_id in meters.PIPELINES:
-        report(f"Running {dag_id} over them")
-        _wattline(stack, "history", dag_id, *window, "--chunk", "1d")
-    mcno, tick = nonsense_tick(Window(start, end))
-    report(
-        f"Running the ten minutes from {tick.start:%F %H:%M} UTC alone, as a live run does: "
-        f"the gateway of plant {mcno} sends nonsense, the gate stops the batch and tells the on-call"
-    )
-    report(f"Starting {', '.join(MIGRATIONS)}: their first run brings the old system's other tables")
+    _run_plants(stack, report, start, end)
+    _run_meters(stack, report, start, end)
     with _airflow(stack) as api:
-        batch = submit(api, ["inverterlog"], [tick])
-        for dag_id in MIGRATIONS:
-            api.unpause(dag_id)
         _settle(stack, api)
-    report(_told(stack, batch))
+    report(f"Running {', '.join(GENERATION)} over the plants' days")
+    _wattline(stack, "history", *GENERATION, *_options(start, end), "--chunk", "2d")
+    _run_into_the_gate(stack, report, Window(start, end))
     report(f"This is what there is at {datetime.now(UTC):%H:%M} UTC; the live pipelines add a tick every ten minutes")
     for table in (_mysql_rows(stack), _mongo_rows(stack), _quarantine(stack), _mails(stack), _messages(stack)):
         console.print(table)
@@ -79,6 +69,49 @@ def run(stack: Stack, console: Console, report: Report) -> None:
     for table in (meters.meters(stack.environment), meters.hours_by_reason(stack.environment)):
         console.print(table)
     report(meters.closure(stack.environment))
+    report("A plant's day; `wattline generation show --help` has months and years")
+    _wattline(stack, "generation", "show", str(FIRST_MCNO), "--day", f"{start:%F}")
+
+
+def _run_plants(stack: Stack, report: Report, start: datetime, end: datetime) -> None:
+    """The plants' readings, and the pipelines up to their tick rows."""
+    report(
+        f"Filling MySQL with two days of {PLANTS} simulated plants, as field gateways do: {start:%F} and the day after"
+    )
+    _wattline(stack, "simulate", "--plants", str(PLANTS), "--seed", str(SEED), *_options(start, end))
+    report(f"Running {' and '.join(PIPELINES)} over them, and up to now, through Airflow's scheduler")
+    # Up to now, so that the live runs of pipelines that read their rows find the hours before complete.
+    now = datetime.now(UTC)
+    until = now - (now - start) % TICK
+    _wattline(stack, "history", *PIPELINES, *_options(start, until), "--chunk", "3d")
+    report(f"Starting {', '.join(MIGRATIONS)}: their first run brings the old system's other tables")
+    with _airflow(stack) as api:
+        for dag_id in MIGRATIONS:
+            api.unpause(dag_id)
+
+
+def _run_meters(stack: Stack, report: Report, start: datetime, end: datetime) -> None:
+    report("Filling MyEMS with two days of simulated meters: each of the first ones shows one thing of the field")
+    _wattline(stack, "meters", "demo", "--days", "2", "--seed", str(SEED), "--until", end.isoformat())
+    for dag_id in meters.PIPELINES:
+        report(f"Running {dag_id} over them")
+        _wattline(stack, "history", dag_id, *_options(start, end), "--chunk", "1d")
+
+
+def _run_into_the_gate(stack: Stack, report: Report, window: Window) -> None:
+    mcno, tick = nonsense_tick(window)
+    report(
+        f"Running the ten minutes from {tick.start:%F %H:%M} UTC alone, as a live run does: "
+        f"the gateway of plant {mcno} sends nonsense, the gate stops the batch and tells the on-call"
+    )
+    with _airflow(stack) as api:
+        batch = submit(api, ["inverterlog"], [tick])
+        _settle(stack, api)
+    report(_told(stack, batch))
+
+
+def _options(start: datetime, end: datetime) -> tuple[str, ...]:
+    return "--from", start.isoformat(), "--to", end.isoformat()
 
 
 def nonsense_tick(window: Window) -> tuple[int, Window]:

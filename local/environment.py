@@ -99,10 +99,12 @@ class Environment:
 
     def _oncall(self) -> dict[str, str]:
         key, password = self.password("sms_key"), self.password("sms_secret")
-        mail = f"mailto://{HOST}:{self.settings.port_smtp}/?from=wattline@example.org&to=oncall@example.org"
-        sms = f"solapi://{key}:{password}@{HOST}:{self.settings.port_sms}/01000000001/01000000002"
+        mail = f"mailto://{HOST}:{self.settings.port_smtp}/?from=wattline@example.org"
+        sms = f"solapi://{key}:{password}@{HOST}:{self.settings.port_sms}/01000000001"
         return {
-            "WATTLINE_ONCALL_URLS": f"{mail} {sms}",
+            "WATTLINE_ONCALL_URLS": f"{mail}&to=oncall@example.org {sms}/01000000002",
+            "WATTLINE_MAIL_URL": mail,
+            "WATTLINE_SMS_URL": sms,
             "WATTLINE_SMS_SINK_KEY": key,
             "WATTLINE_SMS_SINK_SECRET": password,
         }

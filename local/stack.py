@@ -75,14 +75,16 @@ class Stack:
             self._run([str(WATTLINE), "meters", "create"])
             self._run([*AIRFLOW, "db", "migrate"])
             self._run([*AIRFLOW, "pools", "import", str(CHECKOUT / "config" / "pools.json")])
-        report("Starting Airflow: api-server, scheduler, dag-processor, triggerer")
-        self._start(airflow)
+        report("Starting Airflow: api-server, scheduler, dag-processor, triggerer; and the watchdog")
+        self._start([*airflow, self.watchdog_process()])
 
     def down(self, report: Report) -> None:
         """End every process of the stack, Airflow first, with all their children."""
         if not self.settings.env_file.exists():
             return
         report("Stopping Airflow")
+        # The watchdog first: what is stopped on purpose is no reason for a mail.
+        stop([self.watchdog_process()], patience=10)
         stop(self.airflow_processes(), patience=20)
         report("Stopping the servers")
         stop(self.server_processes(), patience=30)
@@ -100,7 +102,7 @@ class Stack:
 
     def processes(self) -> list[Process]:
         """Every process, in the order in which they start."""
-        return [*self.server_processes(), *self.airflow_processes()]
+        return [*self.server_processes(), *self.airflow_processes(), self.watchdog_process()]
 
     def server_processes(self) -> list[Process]:
         """The databases and the sinks."""
@@ -123,6 +125,11 @@ class Stack:
             self._process(name, (*AIRFLOW, name), self._healthy(health.get(name, name)), taken)
             for name, taken in ports.items()
         ]
+
+    def watchdog_process(self) -> Process:
+        """The dead-man check, which is no part of Airflow."""
+        command = (str(WATTLINE), "watchdog", "--every", "15")
+        return self._process("watchdog", command, lambda: True, {})
 
     @property
     def _servers(self) -> dict[tuple[str, str], Server]:

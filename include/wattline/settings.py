@@ -32,6 +32,12 @@ def _in_utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
+def _part_of_an_hour(minutes: int) -> int:
+    if 60 % minutes:
+        raise ValueError("Input should divide an hour: 1, 2, 3, 4, 5, 6, 10, 12, 15, 20 or 30")
+    return minutes
+
+
 class Settings(BaseSettings):
     """Settings of the command line and of the pipelines."""
 
@@ -43,7 +49,9 @@ class Settings(BaseSettings):
     mysql_gateway_url: SecretStr = Field(
         SecretStr(""), description="the same for the field gateways' user: simulator and CSV importer"
     )
-    mysql_source_url: SecretStr = Field(SecretStr(""), description="the same for a user who only reads, for migrations")
+    mysql_source_url: SecretStr = Field(
+        SecretStr(""), description="the same for a user who only reads, for migrations and `wattline generation`"
+    )
     mysql_url: SecretStr = Field(SecretStr(""), description="the same for the pipelines' user (reads, writes results)")
     mongo_url: SecretStr = Field(SecretStr(""), description="mongodb://user:password@host:port/solar of the pipelines")
     mongo_owner_url: SecretStr = Field(SecretStr(""), description="the same for the owner (collections, validators)")
@@ -109,6 +117,26 @@ class Settings(BaseSettings):
     )
     oncall_language: Literal["en", "ko"] = Field("en", description="language of on-call messages: en or ko")
     oncall_fold_minutes: int = Field(60, ge=0, description="failures of one task within this time are folded into one")
+
+    mail_url: SecretStr = Field(
+        SecretStr(""),
+        description="mail server for messages on events: an Apprise URL without recipient (mailtos://user:password@host)",
+    )
+    sms_url: SecretStr = Field(
+        SecretStr(""),
+        description="account for SMS on events: solapi://KEY:SECRET@/SENDER, or any Apprise URL that takes `to=`",
+    )
+    public_url: str = Field(
+        "", description="address of the API's pages, for links in messages; without it they name the command instead"
+    )
+    runbooks_url: str = Field("", description="where docs/runbooks can be read, for links in messages")
+
+    heartbeat_minutes: Annotated[int, AfterValidator(_part_of_an_hour)] = Field(
+        5, ge=1, le=30, description="distance of two runs of heartbeat in minutes; an hour is a multiple of it"
+    )
+    watchdog_minutes: float = Field(
+        15, gt=0, description="the watchdog tells the on-call when heartbeat has been silent for longer"
+    )
 
     @property
     def staging_url(self) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from wattline.storage.store import Store
 
 _GRID = timedelta(minutes=10)
-"""The shortest interval of a pipeline; the ends of windows lie on its multiples."""
+"""The ends of windows lie on its multiples, or on those of the DAG's own step where that is shorter."""
 ERROR_KEY = "error"
 """XCom key under which a failing step leaves one line on why, for the on-call message."""
 
@@ -82,7 +82,7 @@ def window_of(context: Context | Mapping[str, Any], step: timedelta) -> Window:
     run_after = interval[1] if interval else _plain(context["dag_run"].run_after)
     window = resolve(context.get("params") or {}, interval, run_after, step)
     window.require_past("to")
-    window.require_grid(_GRID, "from/to")
+    window.require_grid(min(_GRID, step), "from/to")
     return window
 
 

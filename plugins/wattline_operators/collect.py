@@ -29,7 +29,7 @@ class CollectOperator(PipelineOperator):
         self.conn_id = conn_id
         self.inputs = inputs
 
-    def run_step(self, context: Context) -> dict[str, dict[str, Any]]:
+    def run_step(self, context: Context) -> dict[str, Any]:
         """Read, stage, and return references with row counts."""
         staging = self.staging(context)
         inputs = {name: staging.read(name) for name in self.inputs}

@@ -57,15 +57,26 @@ class GateOperator(PipelineOperator):
         Raises:
             BatchRejectedError: the share of bad rows is above the limit.
         """
+        result, outcome = self.judge(context, self.frame)
+        return outcome | {"quarantined": result.bad.height}
+
+    def judge(self, context: Context, frame: str, part: int | None = None) -> tuple[GateResult, dict[str, Any]]:
+        """Check a staged frame, which may be a part of the batch, and store the verdict; stage its good rows, or stop.
+
+        Returns:
+            The verdict; where its page and the good rows are.
+
+        Raises:
+            BatchRejectedError: the share of bad rows is above the limit.
+        """
         from wattline.quality.gate import check
 
         staging = self.staging(context)
         share = settings().max_bad_share if self.max_bad_share is None else self.max_bad_share
-        result = check(resolve_name(self.suite), staging.read(self.frame), share)
-        page = keep_verdict(context, self.mongo_conn_id, result, self.window(context))
-        name = f"good_{self.frame}"
-        counts = frames_xcom({name: staging.write(name, result.good)}, {name: result.good})
-        return counts | {"quarantined": result.bad.height, "page": page}
+        result = check(resolve_name(self.suite), staging.read(frame), share)
+        page = keep_verdict(context, self.mongo_conn_id, result, self.window(context), part=part)
+        name = f"good_{frame}"
+        return result, frames_xcom({name: staging.write(name, result.good)}, {name: result.good}) | {"page": page}
 
 
 def keep_verdict(
@@ -96,7 +107,7 @@ def keep_verdict(
     page.write_text(result.html())
     run = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": task_id}
     with open_documents(mongo_conn_id) as database:
-        counts = write_quarantine(database, result, ti.dag_id, window)
+        counts = write_quarantine(database, result, ti.dag_id, window, further=bool(part))
         put(documents(database, "quality_result"), result_document(result, window=window, html=str(page), **run))
     log.info("%d of %d rows bad, %d resolved", result.bad.height, result.rows, counts.resolved)
     if result.blocked:

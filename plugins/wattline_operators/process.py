@@ -27,7 +27,7 @@ class ProcessOperator(PipelineOperator):
         self.processor = processor
         self.inputs = inputs
 
-    def run_step(self, context: Context) -> dict[str, dict[str, Any]]:
+    def run_step(self, context: Context) -> dict[str, Any]:
         """Compute, stage, and return references with row counts."""
         staging = self.staging(context)
         inputs = {name: staging.read(name) for name in self.inputs}

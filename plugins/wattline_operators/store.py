@@ -38,5 +38,23 @@ class StoreOperator(PipelineOperator):
         return _counts(result)
 
 
+class SharedStoreOperator(StoreOperator):
+    """A storer of a table that the old system fills too.
+
+    Rows that are not made of readings are staged by themselves, as `…_silent` (`wattline.solar.process.apart`). They do
+    not take the place of rows of the old system.
+    """
+
+    def run_step(self, context: Context) -> dict[str, int]:
+        """Write, and return how many rows were inserted, updated, unchanged, and kept as the old system's."""
+        staging, table = self.staging(context), resolve_name(self.table)
+        frame, silent = staging.read(self.frame), staging.read(f"{self.frame}_silent")
+        with open_store(self.conn_id) as store:
+            result = store.upsert(table, frame) + store.upsert(table, silent, keep_legacy=True)
+        counts = {**_counts(result), "kept": result.kept}
+        self.log.info("%s: %d inserted, %d updated, %d unchanged, %d kept", self.table, *counts.values())
+        return counts
+
+
 def _counts(result: Any) -> dict[str, int]:
     return {"inserted": result.inserted, "updated": result.updated, "unchanged": result.unchanged}

@@ -20,6 +20,9 @@ from rich.table import Table
 from local.servers import HOST, OWNER, MariaDB, MongoDB, free_port
 from tests.bench.meter_bench import bench as meters
 from tests.bench.migrate_bench import bench as migration
+from tests.bench.outbox_bench import bench as messages
+from tests.bench.reliability_bench import bench as reliability
+from tests.bench.statistics_bench import bench as statistics
 from tests.bench.step import MIGRATION, STEPS
 from tests.servers import RunningServer
 from wattline.solar.tables import CUSTOMER, INVERTER, READING, TICK
@@ -160,6 +163,9 @@ def main() -> None:
             mongo.kill()
     migration(console)
     meters(console)
+    statistics(console)
+    messages(console)
+    reliability(console)
     console.print(f"All DAG files parse in {parse_seconds():.2f} s. Measured in {time.monotonic() - started:.0f} s.")
 
 

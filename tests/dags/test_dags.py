@@ -22,6 +22,7 @@ from wattline_operators.collect import CollectOperator
 from wattline_operators.finish import FinishOperator
 from wattline_operators.gate import GateOperator
 from wattline_operators.oncall import notify_failure
+from wattline_operators.plan import MarkOperator, ScopeOperator
 from wattline_operators.process import ProcessOperator
 from wattline_operators.store import StoreOperator
 
@@ -97,6 +98,8 @@ def test_its_parts_exist(dag: DAG) -> None:
                 assert isinstance(resolve_name(task.suite), Suite)
             case StoreOperator():
                 assert isinstance(resolve_name(task.table), Table)
+            case MarkOperator():
+                assert {*resolve_name(task.readers)} <= {file.stem for file in FILES}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -110,11 +113,67 @@ def test_its_file_is_a_table_of_contents(file: Path) -> None:
 
 def test_the_steps_of_inverterlog_are_visible(bag: DagBag) -> None:
     dag = bag.dags["inverterlog"]
-    line = ["wait_for_readings", "collect_inverters", "collect_readings", "gate", "process"]
+    line = ["wait_for_readings", "collect_inverters", "collect_readings", "gate", "process", "mark"]
     for task_id, following in pairwise(line):
         assert dag.get_task(task_id).downstream_task_ids == {following}
     storers = {"store_inverter_log", "store_day_generation", "store_day_total_generation", "store_mysql_inverter_log"}
+    assert dag.get_task("mark").downstream_task_ids == storers
+    assert dag.max_active_runs == 1
+
+
+def test_the_steps_of_time_generation_are_visible(bag: DagBag) -> None:
+    dag = bag.dags["time_generation"]
+    for task_id, following in pairwise(["wait_for_inverterlog", "plan", "collect_inverters"]):
+        assert dag.get_task(task_id).downstream_task_ids == {following}
+    assert dag.get_task("collect_inverters").downstream_task_ids == {"collect_logs", "collect_hours"}
+    for task_id, following in pairwise(["collect_logs", "gate", "process", "mark"]):
+        assert dag.get_task(task_id).downstream_task_ids == {following}
+    assert dag.get_task("collect_hours").downstream_task_ids == {"gate"}
+    storers = {"store_time_generation", "store_mysql_time_generation"}
+    assert dag.get_task("mark").downstream_task_ids == storers
+    assert dag.max_active_runs == 1
+
+
+def test_the_steps_of_mysql_total_generation_are_visible(bag: DagBag) -> None:
+    dag = bag.dags["mysql_total_generation"]
+    line = ["wait_for_inverterlog", "plan", "collect_inverters", "collect_logs", "gate", "process"]
+    for task_id, following in pairwise(line):
+        assert dag.get_task(task_id).downstream_task_ids == {following}
+    storers = {"store_mysql_day_generation", "store_mysql_day_total_generation"}
     assert dag.get_task("process").downstream_task_ids == storers
+    assert dag.max_active_runs == 1
+
+
+def test_the_steps_of_generation_summary_are_visible(bag: DagBag) -> None:
+    dag = bag.dags["generation_summary"]
+    for task_id, following in pairwise(["wait_for_time_generation", "plan", "collect_plants", "collect_irradiance"]):
+        assert dag.get_task(task_id).downstream_task_ids == {following}
+    assert dag.get_task("collect_irradiance").downstream_task_ids == {"collect_days", "collect_periods"}
+    for task_id, following in pairwise(["collect_days", "gate", "process"]):
+        assert dag.get_task(task_id).downstream_task_ids == {following}
+    assert dag.get_task("gate").max_bad_share == 1, "a broken sensor stops no summary"
+    storers = {"store_day_performance", "store_period_generation", "store_generation_check"}
+    assert dag.get_task("process").downstream_task_ids == storers
+    assert dag.max_active_runs == 1
+
+
+def test_who_plans_is_marked_before_any_row_that_it_read_changes(bag: DagBag) -> None:
+    marked = set()
+    for dag in bag.dags.values():
+        for mark in (task for task in dag.tasks if isinstance(task, MarkOperator)):
+            marked |= {*resolve_name(mark.readers)}
+            storers = {task.task_id for task in dag.tasks if isinstance(task, StoreOperator)}
+            assert storers == mark.get_flat_relative_ids(upstream=False) - {"finish"}
+    planning = {dag.dag_id for dag in bag.dags.values() if any(isinstance(task, ScopeOperator) for task in dag.tasks)}
+    assert planning == marked
+
+
+@pytest.mark.parametrize("dag_id", ["statistics_inverter_avg", "statistics_inverter_median"])
+def test_the_steps_of_the_statistics_of_power_are_visible(bag: DagBag, dag_id: str) -> None:
+    dag = bag.dags[dag_id]
+    line = ["wait_for_inverterlog", "plan", "collect_inverters", "collect_logs", "gate", "process", "store_statistics"]
+    for task_id, following in pairwise([*line, "finish"]):
+        assert dag.get_task(task_id).downstream_task_ids == {following}
     assert dag.max_active_runs == 1
 
 

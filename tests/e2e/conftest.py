@@ -31,6 +31,8 @@ from wattline.storage.mongo import MongoStore
 from wattline.storage.mysql import MySQLStore
 from wattline.window import Window
 
+SETTINGS = {"WATTLINE_RETRY_SECONDS": "2", "WATTLINE_HEARTBEAT_MINUTES": "1", "WATTLINE_WATCHDOG_MINUTES": "3"}
+"""What is shorter here than elsewhere, so that tests need not wait."""
 PORTS = [name for name in LocalSettings.model_fields if name.startswith("port_")]
 
 
@@ -128,7 +130,7 @@ def utc(text: str) -> datetime:
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
     folder = Path(tempfile.mkdtemp(prefix="wattline-e2e-"))
-    os.environ["WATTLINE_RETRY_SECONDS"] = "2"
+    os.environ.update(SETTINGS)
     stack = Stack(LocalSettings(data_dir=folder, **{name: free_port() for name in PORTS}))
     lines: list[str] = []
     try:
@@ -143,6 +145,7 @@ def platform() -> Iterator[Platform]:
         mysql.close()
     finally:
         stack.down(lines.append)
-        del os.environ["WATTLINE_RETRY_SECONDS"]
+        for name in SETTINGS:
+            del os.environ[name]
         if os.environ.get("WATTLINE_KEEP_E2E") is None:
             shutil.rmtree(folder, ignore_errors=True)

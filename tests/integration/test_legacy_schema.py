@@ -21,9 +21,9 @@ from wattline.migrate.run import migrate
 from wattline.migrate.source import Source
 from wattline.settings import settings
 from wattline.solar import legacy, legacy_register, legacy_store
+from wattline.solar.contracts import ALL_TABLES
 from wattline.solar.faults import Kind, default_faults
 from wattline.solar.fleet import plants
-from wattline.solar.legacy_tables import ALL_TABLES
 from wattline.solar.migrations import ENTRIES
 from wattline.solar.migrations import entry as entry_called
 from wattline.storage import schema
@@ -125,7 +125,7 @@ def test_an_upgrade_that_was_stopped_half_way_is_run_again(
         with pytest.raises(KeyboardInterrupt):
             first.upgrade("head")
     first.upgrade("head")
-    assert schema.mysql_version(first.url) == ("0002", "0002")
+    assert schema.mysql_version(first.url) == ("0004", "0004")
     assert _without_counters(first.made()) == _without_counters(whole)
 
 

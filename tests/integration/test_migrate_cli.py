@@ -17,7 +17,7 @@ from wattline.migrate.slices import FIRST, LAST, Slice
 from wattline.migrate.state import fail, note_check
 from wattline.migrate.status import statuses
 from wattline.settings import settings
-from wattline.solar.legacy_tables import ALL_TABLES
+from wattline.solar.contracts import ALL_TABLES
 from wattline.solar.migrations import ENTRIES, entry
 from wattline.storage import schema
 from wattline.window import Window

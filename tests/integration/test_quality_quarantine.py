@@ -83,6 +83,19 @@ def test_another_window_resolves_only_the_rows_that_it_holds_as_good(database: D
     assert state(database) == {1: "open", 2: "resolved"}
 
 
+def test_a_further_batch_of_a_window_leaves_open_what_the_first_one_rejected(
+    database: Database[dict[str, Any]],
+) -> None:
+    first, further = verdict([BAD]), verdict([{"invno": 2}, {**BAD, "invno": 3}])
+    for _ in range(2):
+        write_quarantine(database, first, "inverterlog", WINDOW)
+        write_quarantine(database, further, "inverterlog", WINDOW, further=True)
+        assert state(database) == {1: "open", 3: "open"}
+    write_quarantine(database, verdict([]), "inverterlog", WINDOW)
+    write_quarantine(database, verdict([{"invno": 2}, {"invno": 3}]), "inverterlog", WINDOW, further=True)
+    assert state(database) == {1: "resolved", 3: "resolved"}
+
+
 def test_other_pipelines_and_tables_are_left_alone(database: Database[dict[str, Any]]) -> None:
     write_quarantine(database, verdict([BAD]), "inverterlog", WINDOW)
     write_quarantine(database, verdict([{}]), "another", WINDOW)

@@ -18,13 +18,14 @@ from polars.testing import assert_frame_equal
 from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
+from tests.generation_world import store
 from wattline.cli import COMMANDS, app
 from wattline.settings import settings
 from wattline.solar import collect, process
 from wattline.solar.faults import default_faults
 from wattline.solar.fleet import plants
 from wattline.solar.simulate import simulate
-from wattline.solar.tables import CUSTOMER, DAY_GENERATION, DAY_TOTAL_GENERATION, INVERTER, READING, TABLES, TICK_ROW
+from wattline.solar.tables import CUSTOMER, DAY_GENERATION, INVERTER, READING, TABLES
 from wattline.storage import schema
 from wattline.storage.mongo import MongoStore
 from wattline.storage.mysql import MySQLStore
@@ -178,9 +179,7 @@ def pipelines(sources: Sources, window: Window) -> None:
         sources.mongo.upsert(table, sources.mysql.read(table))
     register = collect.inverters(sources.mysql, window, {})
     log = collect.readings(sources.mongo, window, register)
-    results = process.inverter_log(window, {**register, **log, "good_readings": log["readings"]})
-    for table in (TICK_ROW, DAY_GENERATION, DAY_TOTAL_GENERATION):
-        sources.mongo.upsert(table, results[table.name])
+    store(sources.mongo, process.inverter_log(window, {**register, **log, "good_readings": log["readings"]}))
 
 
 def test_mistakes_are_told_in_one_line_without_secrets(sources: Sources, tmp_path: Path) -> None:

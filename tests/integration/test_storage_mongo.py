@@ -20,6 +20,8 @@ from tests.servers import RunningServer
 from tests.storage_sample import SAMPLE, sample
 from wattline.errors import TerminalError, TransientError
 from wattline.solar.tables import DAY_GENERATION, READING
+from wattline.storage import mongo
+from wattline.storage.contract import Column, Table
 from wattline.storage.documents import documents, put
 from wattline.storage.mongo import MongoStore
 from wattline.storage.months import find_range
@@ -96,6 +98,86 @@ def test_only_the_months_of_a_condition_are_asked(store: MongoStore, database: A
     assert [stage["$unionWith"]["coll"] for stage in store._query(SAMPLE, [early, late])[1][1:]] == ["sample_202611"]
     assert len(store._query(SAMPLE, [Condition("at", "in", [months[0], months[3]])])[1]) == 2
     assert len(store._query(SAMPLE, [])[1]) == 4
+
+
+NUMBERS = ("n", "at", "kw", "flag")
+
+
+@pytest.mark.parametrize("columns", [NUMBERS, ("kw",), ("note", "n")])
+def test_a_scan_gives_the_rows_of_a_read(store: MongoStore, columns: tuple[str, ...]) -> None:
+    assert store.scan(SAMPLE, (), columns).equals(store.read(SAMPLE, (), columns))
+    store.upsert(SAMPLE, sample(2_000, n=pl.Series(range(2_000, 0, -1))))
+    for where in ([], [Condition("at", ">", START + timedelta(minutes=31))], [Condition("flag", "=", True)]):
+        found = store.scan(SAMPLE, where, columns)
+        assert found.sort(columns).equals(store.read(SAMPLE, where, columns).sort(columns))
+    assert store.scan(SAMPLE).sort(SAMPLE.key).equals(store.read(SAMPLE))
+
+
+def test_what_does_not_fit_into_one_answer_is_read_all_the_same(
+    store: MongoStore, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.upsert(SAMPLE, sample(100))
+    monkeypatch.setattr("wattline.storage.mongo._ROWS", 59)
+    assert store.scan(SAMPLE, (), NUMBERS).equals(store.read(SAMPLE, (), NUMBERS))
+    assert database.client.admin.command("serverStatus")["metrics"]["cursor"]["open"]["total"] == 0
+
+
+@pytest.mark.parametrize("change", [{"$set": {"kw": None}}, {"$set": {"kw": 3}}, {"$unset": {"flag": 1}}])
+def test_a_scan_over_documents_of_another_layout_is_a_read(store: MongoStore, database: Any, change: Document) -> None:
+    store.upsert(SAMPLE, sample(50))
+    database.sample_202612.update_one({"big": 20}, change, bypass_document_validation=True)
+    assert store.scan(SAMPLE, (), NUMBERS).equals(store.read(SAMPLE, (), NUMBERS))
+    assert store.scan(SAMPLE, (), NUMBERS).null_count().sum_horizontal().item() == (change != {"$set": {"kw": 3}})
+
+
+CURVES = Table(
+    "curves",
+    ("n",),
+    (
+        Column("n", pl.Int32(), "key"),
+        Column("counts", pl.List(pl.Int32()), "whole numbers"),
+        Column("curve", pl.List(pl.Float64()), "numbers or null", nullable=True),
+    ),
+    mongo="curves",
+)
+
+
+def curves(count: int, first: float = 0.5) -> pl.DataFrame:
+    rows = [(n, list(range(n % 5)), [first, None, n / 7]) for n in range(count)]
+    return pl.DataFrame(rows, CURVES.schema, orient="row")
+
+
+def test_lists_are_kept_with_their_nulls_and_compared_by_every_value(store: MongoStore, database: Any) -> None:
+    assert store.upsert(CURVES, curves(20)) == WriteResult(20, 0, 0)
+    assert store.read(CURVES).equals(curves(20))
+    assert database.curves.find_one({"n": 3}) == {
+        "_id": {"n": 3},
+        "n": 3,
+        "counts": [0, 1, 2],
+        "curve": [0.5, None, 3 / 7],
+    }
+    changed = pl.concat([curves(20)[:15], curves(25, first=0.25)[15:]])
+    assert store.upsert(CURVES, changed) == WriteResult(inserted=5, updated=5, unchanged=15)
+    assert store.read(CURVES).equals(changed)
+    with pytest.raises(WriteError, match="validation"):
+        database.curves.update_one({}, {"$set": {"curve": 1.5}})
+
+
+def test_rows_of_lists_are_written_some_at_a_time(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks: list[int] = []
+    write = mongo.write
+
+    def noted(collection: Any, documents: list[bytes], conditions: Any) -> WriteResult:
+        chunks.append(len(documents))
+        return write(collection, documents, conditions)
+
+    monkeypatch.setattr(mongo, "write", noted)
+    monkeypatch.setattr(mongo, "_CHUNK_BYTES", 1_000)
+    assert store.upsert(CURVES, curves(200)) == WriteResult(200, 0, 0)
+    assert sum(chunks) == 200
+    assert max(chunks) < 50
+    assert store.upsert(CURVES, curves(210, first=0.25)) == WriteResult(10, 200, 0)
+    assert store.read(CURVES).equals(curves(210, first=0.25))
 
 
 def test_a_range_is_one_query_in_time_order(store: MongoStore, database: Any) -> None:

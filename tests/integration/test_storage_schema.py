@@ -20,7 +20,7 @@ from tests.servers import RunningServer
 from wattline import settings as settings_module
 from wattline.cli import app
 from wattline.errors import TerminalError
-from wattline.solar.legacy_tables import ALL_TABLES
+from wattline.solar.contracts import ALL_TABLES
 from wattline.solar.migrations import ENTRIES
 from wattline.solar.tables import DAY_GENERATION, READING, TICK_ROW
 from wattline.storage import sql

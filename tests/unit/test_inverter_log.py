@@ -82,7 +82,7 @@ def run(registered: MemoryStore, log: MemoryStore, window: Window) -> None:
     in_time = pl.col("at") <= pl.col("received_at") + MAX_CLOCK_AHEAD
     frames["good_readings"] = frames["readings"].filter("registered", in_time)
     for name, frame in process.inverter_log(window, frames).items():
-        log.upsert(RESULTS[name], frame)
+        log.upsert(RESULTS[name.removesuffix("_silent")], frame)
 
 
 def results(log: MemoryStore) -> dict[str, pl.DataFrame]:

@@ -34,7 +34,8 @@ NOON = START + timedelta(hours=12)
 WINDOW = Window(START, START + 2 * DAY)
 FLEET = plants(3, SEED, START)
 BY_SOURCE = {entry.source: entry for entries in ENTRIES.values() for entry in entries}
-ARRIVING = {"event", "event_log", "smslog", "conn_box_log", "connboxvoltage", "conn_box", "temperature"}
+LOGS = {"conn_box_log", "temperature", "irradiance"}
+ARRIVING = {"event", "event_log", "smslog", "connboxvoltage", "conn_box"} | LOGS
 KEPT = {"customer", "users", "conn_box", "sensor_name", "sensor_type", "zipaddress"}
 GENERATION = {"timegeneration", "daygeneration", "daytotalgeneration"}
 
@@ -247,6 +248,19 @@ def test_temperatures_come_hourly_and_panels_are_warmer_by_day() -> None:
     noon = both["at"].dt.hour().is_between(2, 4)
     assert both.filter(noon)["warmer"].min() > 3
     assert both["warmer"].min() == 0
+
+
+def test_sensors_see_the_light_that_makes_the_power_and_some_plants_have_none() -> None:
+    frames = arrived()
+    rows = frames["irradiance"]
+    assert set(rows["mcno"]) == {1001, 1003}
+    in_use = registers(FLEET, SEED)["sensor_name"].filter(pl.col("sensorno") == 3, "in_use")
+    assert set(in_use["mcno"]) == {1001, 1003}
+    assert rows.filter(mcno=1001).height == 2 * 144
+    power = simulate(FLEET, WINDOW, SEED).readings.filter(mcno=1001).group_by("at").agg(kw=pl.col("ackw").sum())
+    lit = rows.filter(mcno=1001).sort("at").join_asof(power.sort("at"), on="at", strategy="nearest")
+    assert lit.select(pl.corr("poa_kw_m2", "kw")).item() > 0.99
+    assert rows.filter(mcno=1001)["poa_kw_m2"].max() > 0.3
 
 
 def test_gateways_say_what_can_be_read() -> None:

@@ -13,7 +13,8 @@ from tests.quality_batches import START, batch
 from wattline.migrate.suite import suite_of
 from wattline.quality.gate import check
 from wattline.quality.suite import Suite
-from wattline.solar.checks import READINGS
+from wattline.solar.checks import LOG_ROWS, POWER_LOGS, READINGS
+from wattline.solar.irradiance import CHECKED as IRRADIATED
 from wattline.solar.migrations import entry
 
 Row = dict[str, Any]
@@ -87,8 +88,49 @@ def zero(name: str) -> tuple[Row, str]:
     return {"fault": f"{name}: is a zero date"}, f"{name} is a zero date"
 
 
+NOT_A_NUMBER = [(name, value) for name in ("ackw", "dckw") for value in (None, float("nan"))]
+IMPOSSIBLE_POWER = [(name, value) for name in ("ackw", "dckw") for value in (-200.1, 20_000.1, float("inf"))]
 SUITES = [
     (READINGS, NONSENSE, SENSE),
+    (
+        LOG_ROWS,
+        [
+            ({"day_peak": None}, "day_peak is missing"),
+            ({"totkw": None}, "totkw is missing"),
+            ({"stale": None}, "stale is missing"),
+            ({"counter_reset": None}, "counter_reset is missing"),
+            ({"totkw": Decimal("-0.000001")}, "totkw is below 0 or above 999,999,999,999 kWh"),
+            ({"totkw": Decimal("999999999999.9")}, "totkw is below 0 or above 999,999,999,999 kWh"),
+            ({"day_peak": Decimal("-0.000001")}, "day_peak is below 0 kWh"),
+            ({"reading_at": START + timedelta(seconds=1)}, "the reading is younger than the tick"),
+        ],
+        [
+            {"day_peak": Decimal(0), "totkw": Decimal(0), "stale": True, "counter_reset": True, "reading_at": None},
+            {"totkw": Decimal(999_999_999_999), "reading_at": START},
+            {"reading_at": START - timedelta(days=3)},
+        ],
+    ),
+    (
+        POWER_LOGS,
+        [
+            *(({name: value}, f"{name} is missing or not a number") for name, value in NOT_A_NUMBER),
+            *(({name: value}, f"{name} is below -200 or above 20,000 kW") for name, value in IMPOSSIBLE_POWER),
+            ({"at": START + timedelta(seconds=1)}, "the row is between two ticks"),
+            ({"at": START - MICRO}, "the row is between two ticks"),
+        ],
+        [{"ackw": -200.0, "dckw": 20_000.0}, {"ackw": 20_000.0, "dckw": -200.0}, {"at": START + timedelta(minutes=10)}],
+    ),
+    (
+        IRRADIATED,
+        [
+            ({"poa_kw_m2": None}, "poa_kw_m2 is missing or not a number"),
+            ({"poa_kw_m2": float("nan")}, "poa_kw_m2 is missing or not a number"),
+            ({"poa_kw_m2": 2.001}, "poa_kw_m2 is below -0.1 or above 2 kW/m²"),
+            ({"poa_kw_m2": 850.0}, "poa_kw_m2 is below -0.1 or above 2 kW/m²"),
+            ({"poa_kw_m2": -0.101}, "poa_kw_m2 is below -0.1 or above 2 kW/m²"),
+        ],
+        [{"poa_kw_m2": 2.0}, {"poa_kw_m2": -0.1}, {"poa_kw_m2": 0.0}],
+    ),
     (
         LOG,
         [

@@ -44,6 +44,15 @@ def test_a_frame_comes_back_as_it_was(base: Any) -> None:
     assert Staging(base, RUN).read("readings").schema == FRAME.schema
 
 
+def test_it_says_whether_a_frame_is_there(base: Any) -> None:
+    staging = Staging(base, RUN)
+    assert not staging.holds("readings")
+    staging.write("readings", FRAME)
+    assert staging.holds("readings")
+    staging.clear()
+    assert not staging.holds("readings")
+
+
 def test_the_last_write_counts_and_leaves_one_file(base: Any) -> None:
     staging = Staging(base, RUN)
     staging.write("readings", FRAME)

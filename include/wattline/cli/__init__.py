@@ -23,7 +23,10 @@ COMMANDS = {
     "schema": ("wattline.cli.schema", "Create and upgrade the tables and collections."),
     "migrate": ("wattline.cli.migrate", "See how the migrations from MySQL stand; verify and repair what they copied."),
     "meters": ("wattline.cli.meters", "Look after MyEMS's meters: tables, doubled hours, demo."),
+    "generation": ("wattline.cli.generation", "See what plants made and whether it agrees; load irradiance."),
+    "events": ("wattline.cli.events", "See what happened to plants, and mark it as seen."),
     "history": ("wattline.cli.history", "Compute past days again, through Airflow."),
+    "watchdog": ("wattline.cli.watchdog", "Tell the on-call when the platform itself is silent; runs outside Airflow."),
     "oncall": ("wattline.cli.oncall", "Look after the messages to the on-call."),
 }
 """Command → its module and the line that `wattline --help` shows."""

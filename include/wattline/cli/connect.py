@@ -30,6 +30,17 @@ def gateway_mysql() -> Iterator[MySQLStore]:
 
 
 @contextmanager
+def reader_mysql() -> Iterator[MySQLStore]:
+    """MySQL `solar` as the user who only reads; closed at the end.
+
+    Raises:
+        TerminalError: the setting is missing.
+    """
+    with closing(MySQLStore.from_url(_url("mysql_source_url", settings().mysql_source_url))) as store:
+        yield store
+
+
+@contextmanager
 def myems() -> Iterator[Databases]:
     """MyEMS's three databases as the meter pipelines' user; closed at the end.
 

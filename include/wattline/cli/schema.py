@@ -6,7 +6,8 @@ import typer
 
 from wattline.errors import BadInputError
 from wattline.settings import settings
-from wattline.solar.legacy_tables import ALL_TABLES
+from wattline.solar import event_types
+from wattline.solar.contracts import ALL_TABLES
 from wattline.storage import schema
 
 app = typer.Typer(no_args_is_help=True)
@@ -34,6 +35,9 @@ def upgrade() -> None:
             schema.grant_mysql(mysql, url.get_secret_value(), role)
             typer.echo(f"MySQL    rights of the {role} user")
     typer.echo(f"MongoDB  {len(schema.upgrade_mongo(mongo, ALL_TABLES))} collections")
+    with schema.mongo_database(mongo) as database:
+        event_types.seed(database)
+        typer.echo("MongoDB  types of events")
     if now.mongo_url.get_secret_value():
         schema.grant_mongo(mongo, now.mongo_url.get_secret_value())
         typer.echo("MongoDB  rights of the pipelines user")

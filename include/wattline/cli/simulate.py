@@ -34,7 +34,8 @@ def simulate(
     rows, rows sent twice, nonsense values, a wrong clock); they are listed: that is what the pipelines should find.
 
     The other tables of the legacy database get their rows too: connection boxes and their log, events and SMS of those
-    faults, temperatures, what gateways last said, users, sensors, addresses, and generation of the days before.
+    faults, temperatures, irradiance of two plants in five, what gateways last said, users, sensors, addresses, and
+    generation of the days before.
 
     A gateway's nonsense is more than a live tick of a few plants may hold: the gate stops it and tells the on-call.
 

@@ -12,13 +12,11 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from wattline.errors import TerminalError
-from wattline.storage.contract import Column, Table
+from wattline.storage.contract import ORIGIN_FIELD, Column, Table
 
 Deletions = Literal["keep", "soft", "hard"]
 
-ORIGIN = Column("origin", pl.String(), "`mysql` where the migration wrote the document", nullable=True)
-MYSQL = "mysql"
-"""`origin` of a document that a migration wrote into a collection that others write too."""
+ORIGIN = Column(ORIGIN_FIELD, pl.String(), "`mysql` where the migration wrote the document", nullable=True)
 DELETED_AT = "deleted_at"
 """Field of a document whose source row is gone: when the migration noticed. Documents in use do not have it."""
 OVERLAP = timedelta(minutes=2)

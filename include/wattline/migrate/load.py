@@ -13,12 +13,13 @@ from typing import Any
 import polars as pl
 
 from wattline.migrate.checks import Plan
-from wattline.migrate.entry import DELETED_AT, MYSQL, ORIGIN, Entry
+from wattline.migrate.entry import DELETED_AT, ORIGIN, Entry
 from wattline.migrate.extract import extracted, stem
 from wattline.migrate.lookup import gone, identities
 from wattline.migrate.slices import Slice
 from wattline.migrate.source import Source
 from wattline.storage.bson_frames import validator
+from wattline.storage.contract import MYSQL
 from wattline.storage.documents import DOCUMENTS, Document, create_collection, documents, translated
 from wattline.storage.mongo import MongoStore
 from wattline.storage.mongo_write import CHUNK, NOTHING, Guard

@@ -12,7 +12,7 @@ import polars as pl
 import polars.selectors as cs
 
 from wattline.migrate.checks import Plan
-from wattline.migrate.entry import MYSQL, ORIGIN, Entry
+from wattline.migrate.entry import ORIGIN, Entry
 from wattline.migrate.load import discard, prepare
 from wattline.migrate.lookup import source_rows, stored
 from wattline.migrate.source import Source
@@ -20,6 +20,7 @@ from wattline.migrate.suite import batch, suite_of
 from wattline.migrate.verify import DOUBLED, LEFT
 from wattline.quality.gate import check
 from wattline.storage.bson_frames import id_of
+from wattline.storage.contract import MYSQL
 from wattline.storage.documents import Document
 from wattline.storage.mongo import MongoStore
 from wattline.storage.mongo_write import Guard

@@ -14,8 +14,9 @@ import polars.selectors as cs
 
 from wattline.migrate.checks import Plan
 from wattline.migrate.columns import FAULT
-from wattline.migrate.entry import MYSQL, ORIGIN
+from wattline.migrate.entry import ORIGIN
 from wattline.quality.suite import Check, Suite, range_checks, required
+from wattline.storage.contract import MYSQL
 
 FIRST_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 """No log of the platform is older; earlier times are clocks that lost their battery."""

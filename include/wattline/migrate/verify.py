@@ -22,11 +22,12 @@ import pyarrow as pa
 from wattline.errors import TerminalError
 from wattline.migrate.checks import Plan
 from wattline.migrate.columns import checksum_sql, checksums, line_parts, received
-from wattline.migrate.entry import DELETED_AT, MYSQL, ORIGIN
+from wattline.migrate.entry import DELETED_AT, ORIGIN
 from wattline.migrate.load import own
 from wattline.migrate.lookup import CHECKSUM, gone, identities, quarantined, source_rows, stored
 from wattline.migrate.slices import FIRST, Slice
 from wattline.migrate.source import Source
+from wattline.storage.contract import MYSQL
 from wattline.storage.documents import bson_value
 from wattline.storage.mongo import MongoStore
 from wattline.storage.store import Condition, between

@@ -66,7 +66,7 @@ def quarantine_documents(result: GateResult, pipeline: str, window: Window) -> l
 
 
 def write_quarantine(
-    database: Database[Document], result: GateResult, pipeline: str, window: Window
+    database: Database[Document], result: GateResult, pipeline: str, window: Window, *, further: bool = False
 ) -> QuarantineCount:
     """Store the bad rows of a batch, and resolve what an earlier run rejected and this one did not.
 
@@ -79,6 +79,8 @@ def write_quarantine(
         result: the gate's verdict.
         pipeline: the DAG that the gate belongs to.
         window: what the run computes.
+        further: the window has several batches, and this is not the first. The first one resolves what the window
+            rejected before; what a further one rejects again is open again.
 
     Raises:
         TransientError: the database is away; part of the documents may be written.
@@ -86,14 +88,15 @@ def write_quarantine(
     """
     rejected = quarantine_documents(result, pipeline, window)
     quarantine = documents(database, "quarantine")
+    before = None if further else _bounds(window)
     with translated():
         for start in range(0, len(rejected), _CHUNK):
             chunk = rejected[start : start + _CHUNK]
             quarantine.bulk_write(
                 [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in chunk], ordered=False
             )
-        candidates = list(quarantine.find(_maybe_resolved(result, pipeline, window), {"window": 1}))
-        resolved = _resolved(candidates, {bson.encode(document["_id"]) for document in rejected}, result, window)
+        candidates = list(quarantine.find(_maybe_resolved(result, pipeline, before), {"window": 1}))
+        resolved = _resolved(candidates, {bson.encode(document["_id"]) for document in rejected}, result, before)
         changes = [
             UpdateMany({"_id": {"$in": resolved[start : start + _CHUNK]}}, {"$set": {"status": "resolved"}})
             for start in range(0, len(resolved), _CHUNK)
@@ -114,10 +117,10 @@ def _bounds(window: Window) -> Document:
     return {name: moment.replace(microsecond=moment.microsecond // 1000 * 1000) for name, moment in ends.items()}
 
 
-def _maybe_resolved(result: GateResult, pipeline: str, window: Window) -> Document:
+def _maybe_resolved(result: GateResult, pipeline: str, window: Document | None) -> Document:
     """A filter for the open documents of this window, and of any window around the keys of the good rows."""
     table = result.suite.table
-    ways: list[Document] = [{"window": _bounds(window)}]
+    ways: list[Document] = [{"window": window}]
     if result.good.height:
         keys = _as_stored(result.good.select(table.key))
         low, high = keys.min().row(0, named=True), keys.max().row(0, named=True)
@@ -128,7 +131,7 @@ def _maybe_resolved(result: GateResult, pipeline: str, window: Window) -> Docume
 
 
 def _resolved(
-    candidates: Sequence[Document], rejected: set[bytes], result: GateResult, window: Window
+    candidates: Sequence[Document], rejected: set[bytes], result: GateResult, window: Document | None
 ) -> list[Document]:
     """The `_id`s among open documents that are good by now, or gone from the window that rejected them."""
     table = result.suite.table
@@ -139,9 +142,8 @@ def _resolved(
     passed = _as_stored(result.good.select(table.key)).with_columns(cs.date().dt.to_string())
     good = keys.join(passed, on=table.key, how="semi")
     known_good = set(good["place"])
-    bounds = _bounds(window)
     return [
         document["_id"]
         for place, document in enumerate(candidates)
-        if (place in known_good or document["window"] == bounds) and bson.encode(document["_id"]) not in rejected
+        if (place in known_good or document["window"] == window) and bson.encode(document["_id"]) not in rejected
     ]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import polars as pl
 
 from wattline.quality.suite import Check, Suite, range_checks, required
-from wattline.solar.tables import MAX_CLOCK_AHEAD, READING
+from wattline.solar.statistics_tables import LOG
+from wattline.solar.tables import MAX_CLOCK_AHEAD, READING, TICK, TICK_ENERGY
 from wattline.storage.contract import POWER
 
 MAX_AC_LOAD = 1.5
@@ -81,3 +82,48 @@ READINGS = Suite(
 
 An unknown status word is no fault: manufacturers add some, and the power says whether the inverter runs.
 """
+
+_ENERGY = ("day_peak", "totkw")
+_COMPUTE_AGAIN = "Run inverterlog over this time again: its rows are not what it writes"
+
+
+def _add_reading_age(frame: pl.DataFrame) -> pl.DataFrame:
+    """Helper column: minutes by which the reading behind a tick row is younger than the tick."""
+    return frame.with_columns(minutes_after=(pl.col("reading_at") - pl.col("at")).dt.total_seconds() / 60)
+
+
+LOG_ROWS = Suite(
+    name="log_rows",
+    table=TICK_ENERGY,
+    prepare=_add_reading_age,
+    checks=(
+        *required(TICK_ENERGY, (*_ENERGY, "stale", "counter_reset"), _COMPUTE_AGAIN),
+        *range_checks(READING, ("totkw",), _COMPUTE_AGAIN),
+        *range_checks(TICK_ENERGY, ("day_peak",), _COMPUTE_AGAIN),
+        _at_most("reading_at", "minutes_after", 0.0, "the reading is younger than the tick", _COMPUTE_AGAIN),
+    ),
+)
+"""Gate of the pipelines that sum up energy. A batch: tick rows, as `inverterlog` stored them.
+
+Its rows have passed a gate as readings; this one finds what another hand has changed since.
+"""
+
+_POWER = ("ackw", "dckw")
+
+
+def _add_distance_to_tick(frame: pl.DataFrame) -> pl.DataFrame:
+    """Helper column: minutes since the last tick."""
+    return frame.with_columns(minutes_off=(pl.col("at") - pl.col("at").dt.truncate(TICK)).dt.total_seconds() / 60)
+
+
+POWER_LOGS = Suite(
+    name="power_logs",
+    table=LOG,
+    prepare=_add_distance_to_tick,
+    checks=(
+        *required(LOG, _POWER, _COMPUTE_AGAIN),
+        *range_checks(LOG, _POWER, _COMPUTE_AGAIN),
+        _at_most("at", "minutes_off", 0.0, "the row is between two ticks", _COMPUTE_AGAIN),
+    ),
+)
+"""Gate of the statistics of power, for the same reason. A batch: tick rows, stale ones aside."""

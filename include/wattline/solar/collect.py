@@ -44,9 +44,14 @@ def inverters(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) 
     since = window.start - settings().late_horizon - _LONGEST_DAY
     register = store.read(INVERTER, (Condition("installed_at", "<=", window.end),))
     register = register.filter(pl.col("removed_at").is_null() | (pl.col("removed_at") > since))
+    return {"inverters": with_timezone(store, register)}
+
+
+def with_timezone(store: Store, register: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `register` whose plants have a time zone, with the column `timezone`."""
     plants = store.read(CUSTOMER, columns=("mcno", "timezone"))
     plants = plants.filter(pl.col("timezone").is_in(list(available_timezones() - _NO_ZONES)))
-    return {"inverters": register.join(plants, on="mcno", how="inner", maintain_order="left")}
+    return register.join(plants, on="mcno", how="inner", maintain_order="left")
 
 
 def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
@@ -64,7 +69,8 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
     Returns:
         `readings`: READING plus `capacity_kw`, `registered` and `in_window` (measured or arrived in it), for the gate;
         `state`: TICK_ROW rows, the newest at or before each plant's start; `later`: TICK_ROW rows, the last after the
-        window on the same local day, for a window that is computed again; `starts`: `mcno, start`.
+        window on the same local day, for a window that is computed again; `starts`: `mcno, start`; `scope`: the ticks
+        that are computed, for those who read them (`wattline.solar.scope`).
     """
     register = inputs["inverters"]
     starts = _starts(store, window, register)
@@ -80,7 +86,9 @@ def readings(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -
     log = log.join(known, on=["mcno", "invno"], how="left", maintain_order="left")
     own = (pl.col("at") >= window.start) | (pl.col("received_at") >= window.start)
     log = log.with_columns(pl.col("registered").fill_null(value=False), in_window=own)
-    return {"readings": log, "state": state, "later": _later(store, register, window.end), "starts": starts}
+    later = _later(store, register, window.end)
+    computed = starts.with_columns(end=pl.lit(window.end).cast(UTC_TIME))
+    return {"readings": log, "state": state, "later": later, "starts": starts, "scope": computed}
 
 
 def tick_before(instant: str) -> pl.Expr:
@@ -125,7 +133,7 @@ def _unseen(log: Store, readings: pl.DataFrame) -> pl.DataFrame:
         return readings
     at: list[Value] = ticked["tick"].unique().sort().to_list()
     columns = ("mcno", "invno", "at", "reading_at")
-    rows = log.read(TICK_ROW, (Condition("at", "in", at), _plants(readings)), columns).rename({"at": "tick"})
+    rows = log.read(TICK_ROW, (Condition("at", "in", at), plants_of(readings)), columns).rename({"at": "tick"})
     unseen = pl.col("reading_at").is_null() | (pl.col("reading_at") < pl.col("at"))
     return ticked.join(rows, on=("mcno", "invno", "tick")).filter(unseen).select(readings.columns)
 
@@ -136,26 +144,31 @@ def _late_rows(log: Store, window: Window, starts: pl.DataFrame) -> pl.DataFrame
     if late.is_empty():
         return pl.DataFrame(schema=READING.schema)
     low = cast("datetime", late["start"].min())
-    where = (Condition("at", ">=", low), Condition("at", "<", window.start), _plants(late))
+    where = (Condition("at", ">=", low), Condition("at", "<", window.start), plants_of(late))
     rows = log.read(READING, where)
     return rows.join(late, on="mcno").filter(pl.col("at") >= pl.col("start")).select(READING.schema.names())
 
 
 def _state(log: Store, register: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
-    """TICK_ROW rows at each plant's start; where an inverter has none there, its newest one within the horizon.
+    """TICK_ROW rows at each plant's start; where an inverter has none there, its newest one before."""
+    found = [TICK_ROW.schema.to_frame()]
+    for start, plants in _by_start(starts):
+        found.append(rows_at(log, start, register.join(plants, on="mcno", how="semi")))
+        lacking = register.join(plants, on="mcno", how="semi").join(found[-1], on=_INVERTER, how="anti")
+        found.append(newest_before(log, start, lacking))
+    return pl.concat(found)
+
+
+def newest_before(log: Store, tick: datetime, inverters: pl.DataFrame) -> pl.DataFrame:
+    """The newest TICK_ROW row of each of `inverters` (`mcno, invno`) before `tick`, within the horizon.
 
     After an outage longer than the horizon the last tick before it serves, so that lifetime energy goes on from there.
     """
-    found = [TICK_ROW.schema.to_frame()]
-    for start, plants in _by_start(starts):
-        horizon = start - settings().late_horizon
-        found.append(_rows_at(log, start, register.join(plants, on="mcno", how="semi")))
-        lacking = register.join(plants, on="mcno", how="semi").join(found[-1], on=_INVERTER, how="anti")
-        found.append(_newest_rows(log, horizon, start, lacking))
-        lacking = lacking.join(found[-1], on=_INVERTER, how="anti")
-        last = log.maximum(TICK_ROW, "at", (Condition("at", "<=", horizon),)) if lacking.height else None
-        found.append(_rows_at(log, last, lacking))
-    return pl.concat(found)
+    horizon = tick - settings().late_horizon
+    found = newest_rows(log, horizon, tick, inverters)
+    lacking = inverters.join(found, on=_INVERTER, how="anti")
+    last = log.maximum(TICK_ROW, "at", (Condition("at", "<=", horizon),)) if lacking.height else None
+    return pl.concat([found, rows_at(log, last, lacking)])
 
 
 def _later(log: Store, register: pl.DataFrame, end: datetime) -> pl.DataFrame:
@@ -170,23 +183,23 @@ def _later(log: Store, register: pl.DataFrame, end: datetime) -> pl.DataFrame:
         last = log.maximum(TICK_ROW, "at", (Condition("at", ">", end), Condition("at", "<=", midnight)))
         if last is not None:
             removed = plants.filter(pl.col("removed_at").is_between(end, last, closed="right"))
-            found += [_rows_at(log, last, plants), _newest_rows(log, end, last, removed)]
+            found += [rows_at(log, last, plants), newest_rows(log, end, last, removed)]
     return pl.concat(found)
 
 
-def _rows_at(log: Store, tick: Value | None, inverters: pl.DataFrame) -> pl.DataFrame:
+def rows_at(log: Store, tick: Value | None, inverters: pl.DataFrame) -> pl.DataFrame:
     """The TICK_ROW rows of `inverters` at `tick`."""
     if tick is None or inverters.is_empty():
         return TICK_ROW.schema.to_frame()
-    rows = log.read(TICK_ROW, (Condition("at", "=", tick), _plants(inverters)))
+    rows = log.read(TICK_ROW, (Condition("at", "=", tick), plants_of(inverters)))
     return rows.join(inverters, on=_INVERTER, how="semi")
 
 
-def _newest_rows(log: Store, after: Value, before: Value, inverters: pl.DataFrame) -> pl.DataFrame:
+def newest_rows(log: Store, after: Value, before: Value, inverters: pl.DataFrame) -> pl.DataFrame:
     """The newest TICK_ROW row of each of `inverters` between two instants, both excluded."""
     if inverters.is_empty():
         return TICK_ROW.schema.to_frame()
-    where = (Condition("at", ">", after), Condition("at", "<", before), _plants(inverters))
+    where = (Condition("at", ">", after), Condition("at", "<", before), plants_of(inverters))
     return log.newest(TICK_ROW, _INVERTER, "at", where).join(inverters, on=_INVERTER, how="semi")
 
 
@@ -203,7 +216,7 @@ def _readings_before(log: Store, register: pl.DataFrame, starts: pl.DataFrame, s
     searched = lacking.filter(pl.col("at").is_null() | (pl.col("at") >= pl.col("start")))
     for start, rows in _by_start(searched):
         since = Condition("at", ">", start - settings().late_horizon)
-        newest = log.newest(READING, ("mcno", "invno"), "at", (since, Condition("at", "<", start), _plants(rows)))
+        newest = log.newest(READING, ("mcno", "invno"), "at", (since, Condition("at", "<", start), plants_of(rows)))
         found.append(newest.join(rows, on=["mcno", "invno"], how="semi"))
     return pl.concat(found)
 
@@ -214,6 +227,7 @@ def _by_start(frame: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:
         yield cast("datetime", start), rows
 
 
-def _plants(frame: pl.DataFrame) -> Condition:
+def plants_of(frame: pl.DataFrame) -> Condition:
+    """The condition that a row is of one of the plants of `frame`."""
     plants: list[Value] = frame["mcno"].unique().sort().to_list()
     return Condition("mcno", "in", plants)

@@ -19,7 +19,8 @@ MARGIN = 1.5
 """How far above its rated power an inverter may be for a short while."""
 RESOLUTION_KWH = 1.0
 """The coarsest step in which counters are read: growth below it is always possible."""
-_ANY_INVERTER_KW = 20_000.0
+ANY_INVERTER_KW = 20_000.0
+"""Stands in for a rated power that nobody knows: the largest there is."""
 
 
 _SEGMENT = {"segment_offset": ENERGY, "previous_offset": ENERGY, "previous_at": UTC_TIME}
@@ -40,7 +41,7 @@ def with_segments(rows: pl.DataFrame) -> pl.DataFrame:
     key = ["mcno", "invno"]
     rows = rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _SEGMENT.items() if name not in rows)
     # A rating of 0 is a field of the register that nobody filled in, so it says as little as null.
-    rated = pl.when(pl.col("capacity_kw") > 0).then("capacity_kw").otherwise(_ANY_INVERTER_KW)
+    rated = pl.when(pl.col("capacity_kw") > 0).then("capacity_kw").otherwise(ANY_INVERTER_KW)
     rows = rows.with_columns(
         rated=rated,
         before=pl.col("at").shift(1).over(key),

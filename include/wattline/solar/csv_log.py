@@ -18,7 +18,9 @@ ENERGIES = {"DAILY_YIELD": "daykw", "TOTAL_YIELD": "totkw"}
 LAYOUT = ("DATE_TIME", "PLANT_ID", "SOURCE_KEY", *POWERS, *ENERGIES)
 """The columns a file must have, in any order; others are ignored."""
 
-_TIME_FORMATS = ("%d-%m-%Y %H:%M", "%Y-%m-%d %H:%M:%S")
+TIME_FORMATS = ("%d-%m-%Y %H:%M", "%Y-%m-%d %H:%M:%S")
+"""How times may be written: both forms are around in the public layout."""
+
 _TEXT_ENERGY = pl.Decimal(32, 18)
 _EXACT = pl.Decimal(38, 18)
 _MAX_SCALE = 1_000_000
@@ -165,7 +167,7 @@ def _of_plant(fields: pl.DataFrame, plant_id: str | None) -> pl.DataFrame:
 def _parsed(fields: pl.DataFrame, timezone: str, scale: Mapping[str, Decimal]) -> pl.DataFrame:
     """The text of `fields`, and beside it what it means; null where it means nothing."""
     local = pl.coalesce(
-        pl.col("DATE_TIME").str.to_datetime(form, strict=False, time_unit="us") for form in _TIME_FORMATS
+        pl.col("DATE_TIME").str.to_datetime(form, strict=False, time_unit="us") for form in TIME_FORMATS
     )
 
     def at(ambiguous: str) -> pl.Expr:

@@ -14,12 +14,13 @@ from operator import or_
 
 import numpy as np
 import polars as pl
-from pvlib.solarposition import declination_spencer71, equation_of_time_spencer71, solar_zenith_analytical
 
 from wattline.solar.faults import Fault, Kind
 from wattline.solar.fleet import Plant
+from wattline.solar.legacy_irradiance import irradiance
 from wattline.solar.legacy_register import AIR, PANEL, Frames, Numbers, boxes, chance, manager
 from wattline.solar.legacy_tables import CONN_BOX, CONN_BOX_VOLTAGE
+from wattline.solar.sun import elevation
 from wattline.solar.tables import PLANT
 from wattline.solar.weather import midnight
 from wattline.storage.contract import UTC_TIME
@@ -73,6 +74,7 @@ def arrivals(plants: Sequence[Plant], window: Window, seed: int, faults: Sequenc
         "connboxvoltage": _newest(log).select(CONN_BOX_VOLTAGE.schema.names()),
         "conn_box": _newest_of_boxes(plants, log, seed),
         "temperature": _temperatures(slots, seed),
+        "irradiance": irradiance(plants, slots, seed),
         **_gateways(slots, seed),
     }
 
@@ -107,10 +109,9 @@ def _hit(faults: Sequence[Fault], kind: Kind) -> pl.Expr:
 
 def _light(rows: pl.DataFrame, seed: int) -> Numbers:
     """The share of full sun (0 to 1) of each row: 0 at night, less where clouds are."""
-    day, hour = rows["at"].dt.ordinal_day().to_numpy(), rows["at"].dt.epoch("s").to_numpy() % 86_400 / 3600
-    solar_hour = hour + rows["longitude"].to_numpy() / 15 + equation_of_time_spencer71(day) / 60
-    angle = np.radians(15 * (solar_hour - 12))
-    height = np.cos(solar_zenith_analytical(np.radians(rows["latitude"].to_numpy()), angle, declination_spencer71(day)))
+    height = np.sin(
+        np.radians(elevation(rows["at"].to_numpy(), rows["latitude"].to_numpy(), rows["longitude"].to_numpy()))
+    )
     clouds = chance(seed, rows["mcno"], rows["slot"].dt.epoch("s"), 52)
     return np.asarray(np.maximum(height, 0) * (0.4 + 0.6 * clouds), np.float64)
 

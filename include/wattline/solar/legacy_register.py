@@ -14,6 +14,8 @@ import numpy.typing as npt
 import polars as pl
 
 from wattline.solar.fleet import Plant, customers
+from wattline.solar.legacy_irradiance import has_sensor
+from wattline.solar.legacy_tables import TIME_GENERATION
 from wattline.solar.tables import PLANT
 from wattline.solar.weather import midnight
 from wattline.storage.contract import ENERGY, UTC_TIME
@@ -22,9 +24,9 @@ Frames = dict[str, pl.DataFrame]
 Numbers = npt.NDArray[np.float64]
 
 MIN_CHANNELS, MAX_CHANNELS = 8, 16
-AIR, PANEL = 1, 2
+AIR, PANEL, LIGHT = 1, 2, 3
 """Sensor numbers of every plant, and at once the sensors' types."""
-SENSOR_TYPES = {AIR: ("기온", "°C"), PANEL: ("모듈 온도", "°C"), 3: ("일사량", "W/m²"), 4: ("습도", "%")}
+SENSOR_TYPES = {AIR: ("기온", "°C"), PANEL: ("모듈 온도", "°C"), LIGHT: ("일사량", "W/m²"), 4: ("습도", "%")}
 PLANTS_PER_MANAGER = 10
 
 _GIVEN = ("가람", "나래", "다솜", "라온", "마루", "바다", "시내", "여울", "하람", "한울")
@@ -147,8 +149,13 @@ def _sensors(plants: Sequence[Plant], seed: int) -> pl.DataFrame:
     numbers = pl.DataFrame({"sensorno": list(SENSOR_TYPES), "name": [name for name, _ in SENSOR_TYPES.values()]})
     every = pl.DataFrame({"mcno": [plant.mcno for plant in plants]}).join(numbers, how="cross")
     in_use = (chance(seed, every["mcno"], every["sensorno"], 31) < 0.9) | (every["sensorno"] <= PANEL).to_numpy()  # noqa: PLR2004
+    lit = pl.col("mcno").is_in([plant.mcno for plant in plants if has_sensor(plant)])
     return every.select(
-        "mcno", "sensorno", name=pl.format("{} {}", "name", "mcno"), type="sensorno", in_use=pl.Series(in_use)
+        "mcno",
+        "sensorno",
+        name=pl.format("{} {}", "name", "mcno"),
+        type="sensorno",
+        in_use=pl.when(pl.col("sensorno") == LIGHT).then(lit).otherwise(pl.Series(in_use)),
     )
 
 
@@ -172,10 +179,15 @@ def _generation(plants: Sequence[Plant], seed: int) -> Frames:
     made = pl.col("steps").cum_sum().over("mcno", "invno", order_by="before") - pl.col("steps")
     totals = days.with_columns(steps=pl.col("first") - made)
     return {
-        "timegeneration": _with_plants(hours, "start", "timekw"),
+        "timegeneration": _with_plants(hours, "start", "timekw").with_columns(_no_flags()),
         "daygeneration": _with_plants(days, "day", "daykw"),
         "daytotalgeneration": _with_plants(totals, "day", "totkw"),
     }
+
+
+def _no_flags() -> list[pl.Expr]:
+    """The columns of an hour that only the platform fills in."""
+    return [pl.lit(None, column.dtype).alias(column.name) for column in TIME_GENERATION.columns if column.nullable]
 
 
 def _hours(plants: Sequence[Plant], seed: int) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from wattline.storage.store import Condition, Store
 
 BITS = {"client_status": ("online", "alarms"), "sensor_name": ("in_use",)}
 """The BIT columns of the legacy tables; the simulation sets the lower seven bits only."""
-_APPEND_ONLY = ("conn_box_log", "temperature")
+_APPEND_ONLY = ("conn_box_log", "temperature", "irradiance")
 """Logs whose rows are never changed: what is stored need not be looked at."""
 _CHARACTERS = {number: chr(number) for number in range(128)}
 _WIDE = pl.Decimal(20, 0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import polars as pl
 
 from wattline.solar.tables import CUSTOMER, INVERTER, INVNO_OR_PLANT, MCNO
-from wattline.solar.tables import TABLES as SOLAR_TABLES
 from wattline.storage.contract import ENERGY, UTC_TIME, Column, Table
 
 UPDATED_AT = Column("updated_at", UTC_TIME, "last change of the row in MySQL")
@@ -19,8 +18,8 @@ UPDATED_AT = Column("updated_at", UTC_TIME, "last change of the row in MySQL")
 _INT, _TEXT = pl.Int32(), pl.String()
 _MAX_VOLTS, _MAX_AMPERES = 2_000.0, 5_000.0
 
-_TYPE = Column("type", _INT, "event type: 100 to 199 are notices, 200 to 299 faults", minimum=100, maximum=299)
-_OF_EVENT = (MCNO, INVNO_OR_PLANT, _TYPE)
+_TYPE = Column("type", _INT, "100s are notices, 200s faults, 300s the platform itself", minimum=100, maximum=399)
+_OF_EVENT = (Column("mcno", _INT, "plant number; 0 is the platform itself", minimum=0), INVNO_OR_PLANT, _TYPE)
 _BOXNO = Column("boxno", _INT, "number of the connection box, unique inside the plant", minimum=1)
 _OF_CHANNEL = (MCNO, _BOXNO, Column("channel", _INT, "channel of the box, one string of panels", minimum=1))
 _SENSORNO = Column("sensorno", _INT, "number of the sensor, unique inside the plant", minimum=1)
@@ -39,12 +38,17 @@ TIME_GENERATION = Table(
         INVNO_OR_PLANT,
         Column("start", UTC_TIME, "begin of the clock hour"),
         Column("timekw", ENERGY, "energy made in the hour", "kWh", minimum=0),
+        Column("spans_gap", pl.Boolean(), "holds energy of an outage that reached into the hour", nullable=True),
+        Column("estimated", pl.Boolean(), "whether the energy is a guess: never", nullable=True),
+        Column("counter_reset", pl.Boolean(), "a counter segment began in the hour", nullable=True),
+        Column("fresh_ticks", _INT, "tick rows of the hour that are not stale; 0: no data", nullable=True, minimum=0),
     ),
     mysql="timegeneration",
     mongo="time_generation",
     indexes=(("start",),),
+    own_column="fresh_ticks",
 )
-"""Energy per inverter, or plant, and clock hour."""
+"""Energy per inverter, or plant, and clock hour; rows of the old system have no flags."""
 
 EVENT = Table(
     name="event",
@@ -71,7 +75,7 @@ EVENT_LOG = Table(
     columns=(
         *_OF_EVENT,
         Column("at", UTC_TIME, "when the event changed"),
-        Column("action", _TEXT, "raised, cleared or checked"),
+        Column("action", _TEXT, "raised, cleared, merged (another took its place), withdrawn or checked"),
         Column("message", _TEXT, "what happened, for people", nullable=True),
     ),
     mysql="event_log",
@@ -294,6 +298,3 @@ _NEWEST = (CONN_BOX, CONN_BOX_VOLTAGE, CLIENT_STATUS, REMOTE_IP)
 _REFERENCE = (USERS, CUSTOMER_OWNER, POWER_STATION, SENSOR_NAME, SENSOR_TYPE, ZIPADDRESS)
 LEGACY_TABLES = (*_GROWING, *_NEWEST, *_REFERENCE)
 """The contracts of this module whose collections hold nothing else; `sms_log` is one of `storage.documents`."""
-
-ALL_TABLES = (*SOLAR_TABLES, *LEGACY_TABLES)
-"""Every contract of the solar system, in either database."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from wattline.errors import BadInputError
 from wattline.migrate.entry import Entry
+from wattline.solar.irradiance import IRRADIANCE
 from wattline.solar.legacy_tables import (
     CLIENT_STATUS,
     CONN_BOX,
@@ -65,6 +66,7 @@ ENTRIES: Mapping[str, tuple[Entry, ...]] = {
         _whole("conn_box", CONN_BOX),
         _whole("connboxvoltage", CONN_BOX_VOLTAGE),
         _growing("conn_box_log", CONN_BOX_LOG, "at"),
+        _growing("irradiance", IRRADIANCE, "at"),
     ),
     "migration_day_1": (
         _whole("client_status", CLIENT_STATUS),

@@ -14,7 +14,7 @@ import polars as pl
 
 from wattline.solar.counter import with_segments
 from wattline.solar.tables import DAY_GENERATION, DAY_TOTAL_GENERATION, PLANT, TICK, TICK_ROW
-from wattline.storage.contract import ENERGY, UTC_TIME
+from wattline.storage.contract import ENERGY, UTC_TIME, Table
 from wattline.window import Window
 
 KEY = ("mcno", "invno")
@@ -60,17 +60,37 @@ def process_inverter_log(given: InverterLogInput) -> dict[str, pl.DataFrame]:
     """Compute one tick row per inverter in use and tick in `(start, end]`, and the days they touch.
 
     Returns:
-        `inverterlog` (TICK_ROW), `day_generation` and `day_total_generation`, each in key order. A day is what its last
-        tick says, that of local midnight included, with a plant row (`invno = 0`).
+        `inverterlog` (TICK_ROW) and what `day_tables` gives, each in key order. A day is what its last tick says, that
+        of local midnight included, with a plant row (`invno = 0`).
     """
     register = given.inverters.join(given.starts, on="mcno", how="inner")
     ticks = _tick_rows(register, _source_rows(register, given), given.end)
     days = _day_rows(register, ticks, pl.concat([given.state, given.later]))
-    return {
-        "inverterlog": TICK_ROW.conform(ticks).sort(TICK_ROW.key),
-        "day_generation": DAY_GENERATION.conform(days).sort(DAY_GENERATION.key),
-        "day_total_generation": DAY_TOTAL_GENERATION.conform(days).sort(DAY_TOTAL_GENERATION.key),
-    }
+    return {"inverterlog": TICK_ROW.conform(ticks).sort(TICK_ROW.key), **day_tables(days)}
+
+
+def day_tables(last: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """`day_generation` and `day_total_generation`, with the sums per plant, each `apart`.
+
+    Args:
+        last: `mcno, invno, day, day_peak, totkw`: the last tick row of each inverter and local day; `silent`: it knows
+            of no reading of that day.
+    """
+    rows = last.select(*KEY, "day", "silent", daykw="day_peak", totkw="totkw")
+    plants = rows.group_by("mcno", "day").agg(pl.col("daykw", "totkw").sum(), pl.col("silent").all())
+    plants = plants.with_columns(invno=pl.lit(PLANT, dtype=pl.Int32()))
+    days = pl.concat([rows, plants.select(rows.columns)], how="vertical_relaxed")
+    return apart(DAY_GENERATION, days) | apart(DAY_TOTAL_GENERATION, days)
+
+
+def apart(table: Table, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The rows of `table` that are made of readings and, as `…_silent`, those that are not (column `silent`).
+
+    The second kind says that nothing is known of a time, or carries on what was known before: it must not take the
+    place of what the old system knew. Of a plant, one inverter with a reading is enough.
+    """
+    parts = {table.name: rows.filter(~pl.col("silent")), f"{table.name}_silent": rows.filter("silent")}
+    return {name: table.conform(part).sort(table.key) for name, part in parts.items()}
 
 
 def local_day(instant: pl.Expr, frame: pl.DataFrame) -> pl.Expr:
@@ -194,14 +214,13 @@ def _tick_of(instant: str) -> pl.Expr:
 
 
 def _day_rows(register: pl.DataFrame, ticks: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    """What the last tick of each local day of `ticks` says, computed or `stored`, and the sums per plant."""
+    """The last tick row of each local day of `ticks`, computed or `stored`, by the schema of `day_tables`."""
     known = stored.join(register.select(*KEY, "timezone"), on=KEY, how="inner")
     known = known.with_columns(interval_day=interval_day("at", known))
     days = ticks.select("mcno", "interval_day").unique()
-    columns = (*KEY, "interval_day", "at", "day_peak", "totkw")
+    columns = (*KEY, "timezone", "interval_day", "at", "reading_at", "day_peak", "totkw")
     rows = pl.concat([ticks.select(columns), known.select(columns)]).join(days, on=["mcno", "interval_day"], how="semi")
     rows = rows.sort("at").unique([*KEY, "interval_day"], keep="last", maintain_order=True)
-    rows = rows.select(*KEY, day="interval_day", daykw="day_peak", totkw="totkw")
-    plants = rows.group_by("mcno", "day").agg(pl.col("daykw", "totkw").sum())
-    plants = plants.with_columns(invno=pl.lit(PLANT, dtype=pl.Int32()))
-    return pl.concat([rows, plants.select(rows.columns)], how="vertical_relaxed")
+    read_on = local_day(pl.col("reading_at"), rows)
+    silent = read_on.is_null() | (read_on < pl.col("interval_day"))
+    return rows.with_columns(silent=silent).rename({"interval_day": "day"})

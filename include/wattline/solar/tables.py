@@ -6,6 +6,7 @@ edited. A *tick row* is what the `inverterlog` pipeline says of an inverter at t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
@@ -128,6 +129,15 @@ TICK_ROW = Table(
 )
 """One row per inverter in use and tick: MySQL `inverterlog_tick`, MongoDB `inverterlog_YYYYMM`."""
 
+TICK_ENERGY = replace(
+    TICK_ROW,
+    columns=tuple(
+        TICK_ROW.column(name)
+        for name in ("mcno", "invno", "at", "day_peak", "totkw", "stale", "counter_reset", "reading_at")
+    ),
+)
+"""What pipelines that sum up energy read of a tick row."""
+
 DAY_GENERATION = Table(
     name="day_generation",
     key=("mcno", "invno", "day"),
@@ -149,12 +159,14 @@ DAY_TOTAL_GENERATION = Table(
         MCNO,
         INVNO_OR_PLANT,
         _DAY,
-        Column("totkw", ENERGY, "last totkw of the day; of the plant: the sum of its inverters", "kWh", minimum=0),
+        Column("totkw", ENERGY, "last totkw of the day; of the plant: the sum of those in use", "kWh", minimum=0),
     ),
     mysql="daytotalgeneration",
     mongo="day_total_generation",
     indexes=(("day",),),
 )
+"""Lifetime energy at the end of the day. A plant's is the sum over the inverters in use on that day, so it falls when
+one is taken out."""
 
 TABLES = (CUSTOMER, INVERTER, READING, TICK_ROW, DAY_GENERATION, DAY_TOTAL_GENERATION)
 """Every contract of the solar system; the schema tests walk over it."""

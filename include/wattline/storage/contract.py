@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import polars as pl
 
@@ -13,6 +14,8 @@ UTC_TIME = pl.Datetime("us", "UTC")
 """Every instant: microseconds, UTC."""
 ENERGY = pl.Decimal(18, 6)
 """Exact energy in kWh; MySQL DECIMAL(18,6), MongoDB Decimal128."""
+ORIGIN_FIELD, MYSQL = "origin", "mysql"
+"""What a document says that a migration wrote into a collection of the platform's: it is the old system's."""
 POWER = pl.Float64()
 """Power in kW."""
 
@@ -21,7 +24,8 @@ POWER = pl.Float64()
 class Column:
     """One column: type, meaning, unit and the range in which a value makes sense.
 
-    `minimum` and `maximum` are in `unit`, both inclusive. A date column is `pl.Date` and a *local* day.
+    `minimum` and `maximum` are in `unit`, both inclusive. A date column is `pl.Date` and a *local* day. A list column
+    always has its list, in which numbers may be null where it is `nullable`; only MongoDB keeps lists.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Table:
         mongo: collection name in MongoDB (the stem, where `month_column` is set), or None.
         month_column: a UTC_TIME column by whose UTC month the collection is split.
         indexes: secondary indexes, each a tuple of column names.
+        own_column: a nullable column that only the platform fills, in a MySQL table that the old system fills too.
     """
 
     name: str
@@ -54,11 +59,12 @@ class Table:
     mongo: str | None = None
     month_column: str | None = None
     indexes: tuple[tuple[str, ...], ...] = ()
+    own_column: str | None = None
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {column.name: column for column in self.columns})
-        for name in (*self.key, *((self.month_column,) if self.month_column else ()), *sum(self.indexes, ())):
+        for name in (*self.key, *filter(None, (self.month_column, self.own_column)), *sum(self.indexes, ())):
             self.column(name)
 
     def column(self, name: str) -> Column:
@@ -91,8 +97,13 @@ class Table:
             shaped = frame.select(pl.col(name).cast(dtype, strict=True) for name, dtype in self.schema.items())
         except pl.exceptions.PolarsError as error:
             raise TerminalError(f"{self.name}: a value does not fit its column: {error}") from error
-        self._refuse(shaped, "null", [c.name for c in self.columns if not c.nullable], pl.Expr.is_null)
-        self._refuse(shaped, "NaN or infinity", [c.name for c in self.columns if c.dtype.is_float()], _is_not_finite)
+        lists = [c.name for c in self.columns if isinstance(c.dtype, pl.List)]
+        floats = [c.name for c in self.columns if values_of(c.dtype).is_float()]
+        whole = [c.name for c in self.columns if not c.nullable]
+        self._refuse(shaped, "null", dict.fromkeys([*whole, *lists], _null))
+        self._refuse(shaped, "null in a list", {name: _null_inside for name in lists if name in whole})
+        inside = {name: _not_finite_inside if name in lists else _not_finite for name in floats}
+        self._refuse(shaped, "NaN or infinity", inside)
         return shaped
 
     def batch(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -110,12 +121,29 @@ class Table:
             )
         return rows
 
-    def _refuse(self, frame: pl.DataFrame, what: str, names: list[str], test: Callable[[pl.Expr], pl.Expr]) -> None:
-        counts = frame.select(test(pl.col(name)).sum() for name in names).row(0) if names else ()
-        found = [f"{name} ({count} rows)" for name, count in zip(names, counts, strict=True) if count]
+    def _refuse(self, frame: pl.DataFrame, what: str, tests: Mapping[str, Callable[[pl.Expr], pl.Expr]]) -> None:
+        counts = frame.select(test(pl.col(name)).sum() for name, test in tests.items()).row(0) if tests else ()
+        found = [f"{name} ({count} rows)" for name, count in zip(tests, counts, strict=True) if count]
         if found:
             raise TerminalError(f"{self.name}: {what} in {', '.join(found)}, which must have a value")
 
 
-def _is_not_finite(column: pl.Expr) -> pl.Expr:
+def values_of(dtype: pl.DataType) -> pl.DataType:
+    """The type of a column's values; of a list column, that of the values in its lists."""
+    return cast("pl.DataType", dtype.inner) if isinstance(dtype, pl.List) else dtype
+
+
+def _null(column: pl.Expr) -> pl.Expr:
+    return column.is_null()
+
+
+def _null_inside(column: pl.Expr) -> pl.Expr:
+    return column.list.drop_nulls().list.len() < column.list.len()
+
+
+def _not_finite(column: pl.Expr) -> pl.Expr:
     return ~column.is_finite()
+
+
+def _not_finite_inside(column: pl.Expr) -> pl.Expr:
+    return ~column.list.eval(pl.element().is_finite()).list.all()

@@ -27,6 +27,17 @@ def record(database: Database[Document], table: str, window: Window) -> None:
     )
 
 
+def record_newest(database: Database[Document], table: str, window: Window) -> None:
+    """Write down the newest window that is complete in place of the one before; an older one changes nothing.
+
+    For what runs every minute and is asked for nothing but whether it still runs.
+    """
+    newest = {"$max": {"start": window.start, "end": window.end}, "$set": {"table": table}}
+    with translated():
+        states = documents(database, "migration_state")
+        states.update_one({"_id": {"table": table, "newest": True}}, newest, upsert=True)
+
+
 def covered(database: Database[Document], table: str, window: Window) -> bool:
     """Whether the recorded windows of `table`, taken together, hold the whole of `window`."""
     overlapping = {"table": table, "start": {"$lt": window.end}, "end": {"$gt": window.start}}

@@ -69,6 +69,35 @@ DOCUMENTS: Mapping[str, Collected] = {
     "migration_check": Collected({"table": ("string",), "at": ("date",)}, (("table", "at"),)),
     "oncall_notice": Collected(indexes=(("at",),)),
     "sms_log": Collected(indexes=(("at",),)),
+    "event_type": Collected({**dict.fromkeys(("name_ko", "name_en", "level"), ("string",)), "to": ("array",)}),
+    "server_status": Collected(
+        {"at": ("date",), "measured_at": ("date",), "checks": ("object",), "incidents": ("array",)},
+        (("at",), ("measured_at",)),
+    ),
+    "command_queue": Collected(
+        {"command": ("string",), "mcno": ("int", "long"), "requested_at": ("date",)}, (("command", "finished_at"),)
+    ),
+    "command_history": Collected({"command": ("string",), "finished_at": ("date",)}, (("finished_at",), ("mcno",))),
+    "login_history": Collected(
+        {"user_id": ("string",), "kind": ("string",), "at": ("date",)}, (("kind", "last_seen"),)
+    ),
+    "duplicate_inverter": Collected({"found_at": ("date",), "seen_at": ("date",)}, (("seen_at",),)),
+    "recompute": Collected(
+        {
+            **dict.fromkeys(("pipeline", "revision"), ("string",)),
+            **dict.fromkeys(("start", "end"), ("date",)),
+            "plants": ("array",),
+        },
+        (("pipeline", "end"),),
+    ),
+    "outbox": Collected(
+        {
+            **dict.fromkeys(("event", "transition", "recipient", "channel", "status"), ("string",)),
+            "due_at": ("date",),
+            "attempts": ("int",),
+        },
+        (("status", "channel", "due_at"), ("event", "transition"), ("sent_at",), ("escalation",)),
+    ),
 }
 """Collections of documents that are no table."""
 

@@ -17,6 +17,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from wattline.storage.bson_frames import id_of
+from wattline.storage.contract import MYSQL, ORIGIN_FIELD
 from wattline.storage.documents import Document
 from wattline.storage.store import WriteResult
 
@@ -45,6 +46,11 @@ class Guard(Protocol):
         ...
 
 
+def not_legacy(rows: pl.DataFrame, documents: Sequence[bytes]) -> list[Document]:
+    """A `Guard` that keeps the documents of the old system."""
+    return [{ORIGIN_FIELD: {"$ne": MYSQL}}] * rows.height
+
+
 def write(
     collection: Collection[Document], documents: list[bytes], conditions: Conditions | None = None
 ) -> WriteResult:
@@ -54,7 +60,6 @@ def write(
         collection: where the documents belong.
         documents: encoded, one a key.
         conditions: gives for each of them what a stored document must fulfil to be replaced; the others are kept.
-
 
     Raises:
         PyMongoError: as the driver raises it; some of the documents may be written.

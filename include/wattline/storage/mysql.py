@@ -30,8 +30,6 @@ _STAGED = "wattline_staged"
 _CHUNK = 20_000
 _STREAMED = 40_000
 _REFUSED = "local_infile is refused"
-_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
-"""How LOAD DATA wants the characters that would end a field or a line."""
 
 
 class MySQLStore:
@@ -103,18 +101,22 @@ class MySQLStore:
                 yield cast("pl.DataFrame", pl.from_arrow(batch))
 
     def upsert(
-        self, table: Table, frame: pl.DataFrame, also: Sequence[Table] = (), *, expect_new: bool = False
+        self,
+        table: Table,
+        frame: pl.DataFrame,
+        also: Sequence[Table] = (),
+        *,
+        expect_new: bool = False,
+        keep_legacy: bool = False,
     ) -> WriteResult:
-        """Insert the rows whose key is new, replace the others, all by one statement.
+        """Insert the rows whose key is new, replace the others, all by one statement; what was done to the first table.
 
         Args:
             table: where the rows belong.
             frame: the rows.
             also: further tables, whose columns the first one has; they get the same rows, by a statement each.
             expect_new: probably no row is there; then writing takes two thirds of the time, else longer.
-
-        Returns:
-            What was done to the first table.
+            keep_legacy: leave rows that the old system may have written as they are (`Table.own_column`).
 
         Raises:
             TerminalError: the frame breaks the table's contract or holds one key twice, or MySQL would have to change
@@ -123,17 +125,18 @@ class MySQLStore:
         rows = table.batch(frame)
         if rows.is_empty():
             return WriteResult(0, 0, 0)
-        text = _as_text(rows)
+        text = sql.as_text(rows)
         with self._cursor() as cursor:
             if expect_new and self._insert(cursor, (table, *also), text):
                 return WriteResult(rows.height, 0, 0)
             cursor.execute(f"DROP TEMPORARY TABLE IF EXISTS {_STAGED}")
             cursor.execute(f"CREATE TEMPORARY TABLE {_STAGED} AS {sql.nothing_of(table)}")
             self._stage(cursor, table, text)
-            cursor.execute(sql.merge(table, _STAGED))
-            result = _counted(rows.height, cursor.rowcount, self._connection.info())
+            kept = _one(cursor, sql.count_kept(table, _STAGED)) if keep_legacy else 0
+            cursor.execute(sql.merge(table, _STAGED, keep_legacy=keep_legacy))
+            result = _counted(rows.height, kept, cursor.rowcount, self._connection.info())
             for other in also:
-                cursor.execute(sql.merge(other, _STAGED))
+                cursor.execute(sql.merge(other, _STAGED, keep_legacy=keep_legacy))
             cursor.execute(f"DROP TEMPORARY TABLE {_STAGED}")
         return result
 
@@ -251,7 +254,7 @@ class MySQLStore:
         if not self._local_infile:
             return _REFUSED
         with tempfile.NamedTemporaryFile(prefix="wattline-", suffix=".tsv") as file:
-            escaped = rows.with_columns(pl.all().str.replace_many(_ESCAPES))
+            escaped = rows.with_columns(pl.all().str.replace_many(sql.ESCAPES))
             escaped.write_csv(file.name, include_header=False, separator="\t", quote_style="never", null_value="\\N")
             try:
                 cursor.execute(sql.load(table, into), (file.name,))
@@ -282,18 +285,16 @@ def connect(url: sa.URL) -> Any:
     )
 
 
-def _as_text(rows: pl.DataFrame) -> pl.DataFrame:
-    """Every value as MySQL reads it."""
-    return rows.with_columns(
-        pl.col(pl.Datetime).dt.strftime("%Y-%m-%d %H:%M:%S%.6f"), pl.col(pl.Boolean).cast(pl.Int8)
-    ).with_columns(pl.all().cast(pl.String))
+def _one(cursor: Any, statement: str) -> int:
+    cursor.execute(statement)
+    return int(cursor.fetchone()[0])
 
 
-def _counted(rows: int, affected: int, info: str) -> WriteResult:
+def _counted(rows: int, kept: int, affected: int, info: str) -> WriteResult:
     """What `INSERT … ON DUPLICATE KEY UPDATE` did: a new row counts 1, a changed row 2 and as one duplicate."""
     summary = re.match(r"Records: (\d+)\s+Duplicates: (\d+)", info)
     if summary is None:
         raise TerminalError(f"MySQL did not say what it wrote: {info!r}")
     updated = int(summary[2])
     inserted = affected - 2 * updated
-    return WriteResult(inserted, updated, rows - inserted - updated)
+    return WriteResult(inserted, updated, rows - inserted - updated - kept, kept)

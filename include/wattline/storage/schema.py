@@ -42,7 +42,7 @@ _METERS_REPLACE = (
     "meter_statistics",
     "meter_median_due",
 )
-_GATEWAYS = ("customer", "inverter", "inverterlog", "client_status", "remoteip", "temperature")
+_GATEWAYS = ("customer", "inverter", "inverterlog", "client_status", "remoteip", "temperature", "irradiance")
 MYSQL_RIGHTS: Mapping[str, Mapping[str, str]] = {
     "gateway": {
         EVERY_TABLE: "CREATE TEMPORARY TABLES",

@@ -29,6 +29,8 @@ DIALECT = mysql.dialect(paramstyle="named")
 _EPOCH_DAY = 719_528
 """TO_DAYS('1970-01-01')."""
 _COMPARE = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"}
+"""How LOAD DATA wants the characters that would end a field or a line."""
 _READABLE_DIGITS, _READABLE_SCALE = 28, 10
 """connectorx hands decimals over as 96-bit numbers with ten places."""
 
@@ -112,13 +114,37 @@ def nothing_of(table: Table) -> str:
     return text(sa.select(*sql_table(table).c).limit(0))
 
 
-def merge(table: Table, staged: str) -> str:
-    """Insert every row of the table `staged`, replacing all but the key where the key is there."""
+def merge(table: Table, staged: str, *, keep_legacy: bool = False) -> str:
+    """Insert every row of the table `staged`, replacing all but the key where the key is there.
+
+    Args:
+        table: the contract.
+        staged: a table with the same columns.
+        keep_legacy: replace only rows that the platform filled, by the contract's `own_column`; without one, none.
+    """
     rows = sql_table(table)
     source = rows.to_metadata(sa.MetaData(), name=staged)
     insert = mysql.insert(rows).from_select(list(rows.c.keys()), sa.select(*source.c))
-    values = {c.name: source.c[c.name] for c in rows.c if not c.primary_key} or {table.key[0]: source.c[table.key[0]]}
+    names = [c.name for c in rows.c if not c.primary_key] or [table.key[0]]
+    values: dict[str, sa.ColumnElement[Any]] = {name: source.c[name] for name in names}
+    if keep_legacy:
+        # `own_column` never becomes null here, so what it says is the same for every assignment.
+        legacy = _legacy(table, rows)
+        values = {name: sa.case((legacy, rows.c[name]), else_=new) for name, new in values.items()}
     return str(insert.on_duplicate_key_update(values).compile(dialect=DIALECT))
+
+
+def count_kept(table: Table, staged: str) -> str:
+    """How many rows `merge` leaves with other values than those of `staged`, as they are the old system's."""
+    rows = sql_table(table)
+    source = rows.to_metadata(sa.MetaData(), name=staged)
+    same_key = sa.and_(*(rows.c[name] == source.c[name] for name in table.key))
+    other = sa.or_(*(rows.c[name].is_distinct_from(source.c[name]) for name in table.schema.names()))
+    return text(sa.select(sa.func.count()).select_from(source.join(rows, same_key)).where(_legacy(table, rows), other))
+
+
+def _legacy(table: Table, rows: sa.Table) -> sa.ColumnElement[bool]:
+    return rows.c[table.own_column].is_(None) if table.own_column else sa.true()
 
 
 def fill(table: Table, staged: str) -> str:
@@ -131,6 +157,13 @@ def load(table: Table, into: str) -> str:
     """Load a tab-separated UTF-8 file, whose name is the one bound parameter, with a table's columns `into` a table."""
     columns = ", ".join(map(DIALECT.identifier_preparer.quote, table.schema.names()))
     return rf"LOAD DATA LOCAL INFILE %s INTO TABLE {into} CHARACTER SET utf8mb4 ({columns})"
+
+
+def as_text(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every value as MySQL reads it."""
+    return rows.with_columns(
+        pl.col(pl.Datetime).dt.strftime("%Y-%m-%d %H:%M:%S%.6f"), pl.col(pl.Boolean).cast(pl.Int8)
+    ).with_columns(pl.all().cast(pl.String))
 
 
 def arrived(table: Table, frame: pl.DataFrame) -> pl.DataFrame:

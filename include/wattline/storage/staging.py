@@ -59,6 +59,15 @@ class Staging:
                 raise TerminalError(f"no frame {name!r} is staged; clear the task that stages it") from None
         return pl.read_parquet(content)
 
+    def holds(self, name: str) -> bool:
+        """Whether a frame is staged as `name`.
+
+        Raises:
+            TransientError: the folder cannot be read.
+        """
+        with _folder_errors():
+            return bool(self._file(name).exists())
+
     def write_note(self, name: str, note: Mapping[str, Any]) -> None:
         """Keep a few JSON values beside the frames, in place of any earlier ones of that name; whole or not at all.
 

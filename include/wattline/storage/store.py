@@ -39,12 +39,14 @@ class Capabilities:
         atomic_upsert: one `upsert` is all or nothing; otherwise a killed upsert leaves whole rows, some written.
         chunk_rows: rows sent in one round trip.
         time_unit: the finest step of an instant that it keeps; finer digits are cut off on writing.
+        knows_origin: it knows the old system's rows of any table; else only of tables with an `own_column`.
     """
 
     name: str
     atomic_upsert: bool
     chunk_rows: int
     time_unit: Literal["us", "ms"] = "us"
+    knows_origin: bool = False
 
     def kept(self, frame: pl.DataFrame) -> pl.DataFrame:
         """`frame` as this database gives it back: times cut to `time_unit`. To compare what two databases hold."""
@@ -57,7 +59,7 @@ class Capabilities:
 class WriteResult:
     """Row counts of one upsert.
 
-    `unchanged` rows were there with the same values; `kept` ones were there with others that a guard protects.
+    `unchanged` rows were there with the same values; `kept` ones were there with others that are protected.
     """
 
     inserted: int
@@ -106,8 +108,14 @@ class Store(Protocol):
         """How many rows fulfil every condition."""
         ...
 
-    def upsert(self, table: Table, frame: pl.DataFrame) -> WriteResult:
+    def upsert(self, table: Table, frame: pl.DataFrame, *, keep_legacy: bool = False) -> WriteResult:
         """Insert the rows whose key is new, replace the others; writing the same frame twice changes nothing.
+
+        Args:
+            table: the contract.
+            frame: the rows.
+            keep_legacy: do not replace what is, or may be, the old system's. Where a database does not know whose a row
+                is (see `Capabilities`), only rows whose key is new are written.
 
         Raises:
             TerminalError: the frame breaks the table's contract or holds one key twice; nothing was written.
@@ -116,4 +124,12 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give connections back."""
+        ...
+
+
+class Scanner(Protocol):
+    """A store from which millions of rows are read at once."""
+
+    def scan(self, table: Table, where: Sequence[Condition] = (), columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The same rows as `Store.read` gives, in any order."""
         ...
