@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.execution_time import task_runner, xcom
-from mirakuru import TCPExecutor
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from local.servers import HOST, free_port
+from tests import alert_world
 from wattline import settings as settings_module
 from wattline.alerts.channels import NotificationError, send
 from wattline.alerts.duty import VARIABLE
@@ -36,43 +33,29 @@ START, END = datetime(2026, 11, 22, 9, 40, tzinfo=UTC), datetime(2026, 11, 22, 9
 RUN = "scheduled__2026-11-22T09:50:00+00:00"
 
 
-@dataclass
-class Sinks:
-    """Both sinks as processes of their own, as the local stack runs them."""
-
-    folder: Path
-    mail_port: int
-    sms_port: int
+class Sinks(alert_world.Sinks):
+    """The sinks, by URLs with the on-call's addresses."""
 
     @property
     def mail_url(self) -> str:
-        return f"mailto://{HOST}:{self.mail_port}/?from=wattline@example.org&to=oncall@example.org"
+        return f"{super().mail_url}&to=oncall@example.org"
 
     def sms_url(self, secret: str = "right") -> str:
-        return f"solapi://SINKKEY:{secret}@{HOST}:{self.sms_port}/01000000001/01000000002/01000000003"
+        return f"{super().sms_url(secret)}/01000000002/01000000003"
 
     def got(self, name: str) -> list[dict[str, Any]]:
-        path = self.folder / f"{name}.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return self.heard(name)
 
 
 @pytest.fixture(scope="module")
 def running_sinks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sinks]:
-    sinks = Sinks(tmp_path_factory.mktemp("sinks"), free_port(), free_port())
-    account = {"WATTLINE_SMS_SINK_KEY": "SINKKEY", "WATTLINE_SMS_SINK_SECRET": "right"}
-
-    def sink(name: str, port: int) -> TCPExecutor:
-        command = [sys.executable, "-m", "wattline.alerts.sinks", name, f"--port={port}", f"--folder={sinks.folder}"]
-        return TCPExecutor(command, host=HOST, port=port, timeout=60, envvars=account)
-
-    with sink("mail", sinks.mail_port), sink("sms", sinks.sms_port):
-        yield sinks
+    with alert_world.serving(tmp_path_factory.mktemp("sinks")) as sinks:
+        yield Sinks(sinks.folder, sinks.mail_port, sinks.sms_port)
 
 
 @pytest.fixture
 def sinks(running_sinks: Sinks) -> Sinks:
-    for file in running_sinks.folder.iterdir():
-        file.unlink()
+    running_sinks.clear()
     return running_sinks
 
 

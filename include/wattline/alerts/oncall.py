@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+from jinja2 import Template
 
+from wattline.alerts.rendering import part, rows, template
 from wattline.alerts.sms_text import SMS_BYTES, cut, euc_kr_size, euc_kr_text
 from wattline.window import Window
 
@@ -154,17 +154,6 @@ def _recent(entry: Entry, now: datetime, window: timedelta) -> bool:
     return timedelta(0) <= now - entry.since < window
 
 
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("wattline.alerts"),
-        autoescape=select_autoescape(("html.j2",)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
 def compose(notices: Sequence[Notice], language: Language) -> Message:
     """One message for what failed in one run: the first notice in full, the others by name.
 
@@ -172,23 +161,18 @@ def compose(notices: Sequence[Notice], language: Language) -> Message:
         notices: at least one, all of one run.
         language: en or ko.
     """
-    words = _templates().get_template(f"oncall_{language}.j2")
+    words = template(f"oncall_{language}.j2")
     first, *others = notices
     values = {"notice": first, "failure": first.failure, "others": [notice.failure for notice in others]}
-    headline = _part(words, "headline", values)
-    rows = [tuple(row.split("\t", 1)) for row in _part(words, "rows", values).splitlines() if row.strip()]
-    text = "\n".join([headline, "", *(f"{label}: {value}" for label, value in rows)])
-    html = _templates().get_template("oncall.html.j2").render(headline=headline, rows=rows, url=first.failure.log_url)
-    return Message(_part(words, "subject", values), text, html, _short(words, values))
-
-
-def _part(words: Template, block: str, values: Mapping[str, object]) -> str:
-    return "".join(words.blocks[block](words.new_context(dict(values)))).strip()
+    headline, lines = part(words, "headline", values), rows(words, values)
+    text = "\n".join([headline, "", *(f"{label}: {value}" for label, value in lines)])
+    html = template("oncall.html.j2").render(headline=headline, rows=lines, url=first.failure.log_url)
+    return Message(part(words, "subject", values), text, html, _short(words, values))
 
 
 def _short(words: Template, values: Mapping[str, object]) -> str:
     """The SMS, with as much of the error as fits."""
-    bare = euc_kr_text(_part(words, "sms", {**values, "error": ""}))
+    bare = euc_kr_text(part(words, "sms", {**values, "error": ""}))
     failure = values["failure"]
     room = SMS_BYTES - euc_kr_size(bare) - len(": ")
     error = euc_kr_text(failure.error) if isinstance(failure, Failure) else ""

@@ -7,12 +7,15 @@ import hmac
 import re
 import threading
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
 SEND_PATH = "/messages/v4/send-many/detail"
 """Where Solapi's SDK posts messages."""
+LIST_PATH = "/messages/v4/list"
+"""Where messages can be asked for."""
 _CLOCK_TOLERANCE = timedelta(minutes=15)
 _SALT_LENGTH = range(12, 65)
 _MOBILE = re.compile(r"01[016-9]\d{7,8}")
@@ -41,6 +44,7 @@ class SmsProvider:
     def __init__(self, key: str, secret: str) -> None:
         self._key, self._secret = key, secret
         self._seen: dict[str, datetime] = {}
+        self._taken: dict[str, list[dict[str, Any]]] = {}
         self._lock = threading.Lock()
 
     def check(self, authorization: str, now: datetime) -> None:
@@ -94,7 +98,26 @@ class SmsProvider:
             taken.extend(_taken(message, number) for number in numbers)
         if not taken:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "ValidationError", "messages is empty.")
+        with self._lock:
+            for entry in taken:
+                self._taken.setdefault(entry["to"], []).append({**entry, "created": now})
         return taken, _answer(taken, bool(request.get("showMessageList")), now)
+
+    def listed(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """The messages that fulfil `criteria`, `cond`, `value`: `to` (eq) and `dateCreated` (gte).
+
+        Raises:
+            RefusedError: the query holds something else.
+        """
+        names, conditions, values = (query.get(part, "").split(",") for part in ("criteria", "cond", "value"))
+        asked = dict(zip(zip(names, conditions, strict=False), values, strict=False))
+        if not {("to", "eq")} <= set(asked) <= {("to", "eq"), ("dateCreated", "gte")}:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "ValidationError", "Ask by to (eq) and dateCreated (gte).")
+        since = asked.get(("dateCreated", "gte"), "1970-01-01T00:00:00Z")
+        with self._lock:
+            found = list(self._taken.get(asked["to", "eq"], []))
+        there = [entry for entry in found if entry["created"] >= datetime.fromisoformat(since)]
+        return {"limit": len(there), "messageList": {entry["message_id"]: _full(entry) for entry in there}}
 
 
 def _taken(message: dict[str, Any], to: str) -> dict[str, Any]:
@@ -107,6 +130,7 @@ def _taken(message: dict[str, Any], to: str) -> dict[str, Any]:
         "subject": message.get("subject"),
         "text": message["text"],
         "bytes": len(message["text"].encode("euc-kr", "replace")),
+        "custom_fields": message.get("customFields"),
         "status_code": "2000" if good else "1011",
         "status_message": "registered" if good else "wrong recipient number",
     }
@@ -149,6 +173,11 @@ def _answer(taken: list[dict[str, Any]], with_list: bool, now: datetime) -> dict
 def _listed(entry: dict[str, Any]) -> dict[str, Any]:
     names = {"messageId": "message_id", "statusCode": "status_code", "statusMessage": "status_message"}
     return {theirs: entry[ours] for theirs, ours in names.items()}
+
+
+def _full(entry: dict[str, Any]) -> dict[str, Any]:
+    fields = {"customFields": entry["custom_fields"], "dateCreated": entry["created"].isoformat()}
+    return {**_listed(entry), **{name: entry[name] for name in ("to", "from", "type", "text")}, **fields}
 
 
 def _failed(entry: dict[str, Any]) -> dict[str, Any]:

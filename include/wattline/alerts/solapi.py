@@ -107,7 +107,7 @@ class NotifySolapi(NotifyBase):
 
     def send(self, body: str, title: str = "", notify_type: NotifyType = NotifyType.INFO, **kwargs: Any) -> bool:
         """Send `body` (and `title`) to every number; True when the provider took them all."""
-        message = _compose(body, title)
+        message = compose(body, title)
         sent = []
         for target in self.targets:
             if self.is_delivered(target):
@@ -164,7 +164,7 @@ class NotifySolapi(NotifyBase):
         return results
 
 
-def _compose(body: str, title: str) -> dict[str, Any]:
+def compose(body: str, title: str = "") -> dict[str, Any]:
     """Type, text and (LMS only) subject: all that was given as SMS where it fits, else as LMS."""
     title, body = euc_kr_text(title), euc_kr_text(body)
     short = f"{title}\n{body}" if title else body

@@ -1,0 +1,41 @@
+"""### What
+Sends, every minute, the messages that pipelines have queued for people: mail and SMS on events, each at most once.
+Faults that nobody has checked in time are told to the plant's manager, then to the administrators.
+
+### Inputs
+MongoDB `outbox`, `event` (what is over or checked is not told any more), `event_type`, `users`, `power_station`,
+`customer`; the settings `WATTLINE_MAIL_URL` and `WATTLINE_SMS_URL`.
+
+### Outputs
+Mail and SMS; in `outbox` what became of each message; MongoDB `sms_log` and MySQL `smslog`, a row an SMS.
+
+### If it fails
+No message is lost or doubled: what is not sent waits, and the next run goes on, for a day. Leave failed runs alone.
+What may or may not have been sent is `unknown`, is told to the administrators, and is never sent again.
+Runbook: `docs/runbooks/alerts.md`.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import Asset
+
+from wattline_operators.alerts import DrainOperator, EscalateOperator, LogSmsOperator
+from wattline_operators.pipeline import pipeline
+from wattline_operators.platform import NewestFinishOperator
+
+DONE = Asset("x-wattline://solar/alert_outbox")
+
+with pipeline(
+    "alert_outbox",
+    doc=__doc__,
+    cron="* * * * *",
+    tags=["solar", "alerts", "mysql", "mongo"],
+    late_after=timedelta(minutes=10),
+    in_order=True,
+    task_timeout=timedelta(minutes=5),
+    step=timedelta(minutes=1),
+):
+    escalate = EscalateOperator(task_id="escalate", pool="mongo_solar")
+    send = DrainOperator(task_id="send")
+    log_sms = LogSmsOperator(task_id="log_sms", pool="mysql_solar")
+    escalate >> send >> log_sms >> NewestFinishOperator(task_id="finish", covers=["alert_outbox"], outlets=[DONE])

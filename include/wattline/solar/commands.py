@@ -1,0 +1,94 @@
+"""Commands to gateways: what becomes of a `reset` that a gateway has carried out.
+
+`command_queue` holds what was asked for: `_id`, `mcno`, `invno`, `command`, `phone` (the number to tell), who asked
+when (`requested_by`, `requested_at`), and, once the gateway has answered, `finished_at`, `ok` and `result`. A finished
+reset goes to `command_history` and its number is told, in that order, before it leaves the queue: whenever this is
+interrupted, the next run finds the command and does the rest. Other commands are left to whoever asked for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import ReplaceOne
+from pymongo.database import Database
+
+from wattline.alerts.notice import Language, Notice, Person
+from wattline.storage.documents import Document, documents, translated
+
+RESET = "reset"
+AT_ONCE = 1_000
+"""Commands that one run takes; the next takes the others."""
+
+
+def finished(database: Database[Document]) -> list[Document]:
+    """Resets that gateways have carried out, well or not, oldest first.
+
+    Raises:
+        TransientError: the server cannot be reached.
+    """
+    wanted = {"command": RESET, "finished_at": {"$ne": None}}
+    with translated():
+        return list(documents(database, "command_queue").find(wanted).sort("finished_at").limit(AT_ONCE))
+
+
+def keep(database: Database[Document], commands: Sequence[Document]) -> None:
+    """Write commands to `command_history`, under their own `_id`; writing them again changes nothing.
+
+    Raises:
+        TransientError: the server cannot be reached.
+    """
+    orders = [ReplaceOne({"_id": command["_id"]}, command, upsert=True) for command in commands]
+    if orders:
+        with translated():
+            documents(database, "command_history").bulk_write(orders, ordered=False)
+
+
+def remove(database: Database[Document], commands: Sequence[Document]) -> int:
+    """Take commands that are in `command_history` out of the queue; how many.
+
+    Raises:
+        TransientError: the server cannot be reached.
+    """
+    with translated():
+        done = {"_id": {"$in": [command["_id"] for command in commands]}}
+        kept = [row["_id"] for row in documents(database, "command_history").find(done, {"_id": 1})]
+        return int(documents(database, "command_queue").delete_many({"_id": {"$in": kept}}).deleted_count)
+
+
+def notices(commands: Sequence[Document], languages: dict[str, Language]) -> list[Notice]:
+    """One notice a command that went well and names a number; the same command is told once.
+
+    Args:
+        commands: documents of `command_queue`.
+        languages: number → language of the user who has it; Korean where nobody has.
+    """
+    return [
+        Notice(
+            key={"command": str(command["_id"])},
+            transition="reset",
+            mcno=command["mcno"],
+            invno=command.get("invno"),
+            type=0,
+            at=command["finished_at"],
+            to=(Person(command["phone"], languages.get(_digits(command["phone"]), "ko"), phone=command["phone"]),),
+        )
+        for command in commands
+        if command.get("ok", True) and command.get("phone")
+    ]
+
+
+def languages(database: Database[Document]) -> dict[str, Language]:
+    """The digits of every user's number → the language of their messages.
+
+    Raises:
+        TransientError: the server cannot be reached.
+    """
+    with translated():
+        users: Any = database["users"].find({"phone": {"$ne": None}}, {"phone": 1, "language": 1})
+        return {_digits(user["phone"]): "en" if user.get("language") == "en" else "ko" for user in users}
+
+
+def _digits(phone: str) -> str:
+    return "".join(filter(str.isdigit, phone))

@@ -1,0 +1,195 @@
+"""Mail and SMS over one kept connection: what the other side says, and what is made of its silence."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from local.servers import HOST, free_port
+from tests import alert_world
+from tests.alert_world import Sinks
+from wattline.alerts.mail_sender import MailSender
+from wattline.alerts.sending import Outgoing, RefusedError, RejectedError, UncertainError, UnreachableError
+from wattline.alerts.sms_sender import AppriseSender, SolapiSender, sms_sender
+from wattline.errors import TerminalError
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime.now(UTC)
+MAIL = Outgoing("number1", "mina@example.org", {"subject": "정전", "text": ".\n본문\n", "html": "<p>본문</p>\n"}, NOW)
+
+
+class Server:
+    """A mail server whose answer to a mail, or to a recipient, a test chooses; it keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.answers: list[str | Callable[[Any], None]] = []
+        self.recipient = "250 OK"
+        self.mails: list[bytes] = []
+        self.sessions: set[int] = set()
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if self.recipient.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.recipient
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        self.mails.append(envelope.content)
+        self.sessions.add(id(session))
+        answer = self.answers.pop(0) if self.answers else "250 Kept"
+        if not isinstance(answer, str):
+            answer(server)
+            await asyncio.sleep(0.1)
+            return "250 never heard"
+        return answer
+
+
+@contextmanager
+def serving(server: Server, **options: Any) -> Iterator[str]:
+    port = free_port()
+    controller = Controller(server, hostname=HOST, port=port, **options)
+    controller.start()
+    try:
+        yield f"{HOST}:{port}/?from=wattline@example.org"
+    finally:
+        controller.stop()
+
+
+@contextmanager
+def sending(url: str) -> Iterator[MailSender]:
+    sender = MailSender(url)
+    try:
+        yield sender
+    finally:
+        sender.close()
+
+
+def test_mails_go_over_one_connection_and_again_after_a_refusal() -> None:
+    server = Server()
+    server.answers = ["250 Kept", "451 busy", "554 spam", "250 Kept"]
+    with serving(server) as place, sending(f"mailto://{place}") as sender:
+        assert sender.send(MAIL).result.startswith("250")
+        with pytest.raises(RefusedError, match="451 busy"):
+            sender.send(MAIL)
+        with pytest.raises(RejectedError, match="554 spam"):
+            sender.send(MAIL)
+        assert sender.send(MAIL).provider_id == "<number1@wattline>"
+        server.recipient = "550 no such user"
+        with pytest.raises(RejectedError, match="550"):
+            sender.send(MAIL)
+        server.recipient = "450 later"
+        with pytest.raises(RefusedError, match="450"):
+            sender.send(MAIL)
+    assert (len(server.mails), len(server.sessions)) == (4, 1)
+
+
+def test_a_kept_connection_that_the_server_closed_is_opened_again() -> None:
+    server = Server()
+    with serving(server, timeout=0.2) as place, sending(f"mailto://{place}") as sender:
+        sender.send(MAIL)
+        asyncio.run(asyncio.sleep(0.5))
+        sender.send(MAIL)
+    assert len(server.mails) == 2
+
+
+def test_a_server_that_falls_silent_after_the_mail_leaves_it_uncertain() -> None:
+    server = Server()
+    server.answers = [lambda smtp: smtp.transport.abort()]
+    with serving(server) as place, sending(f"mailto://{place}") as sender:
+        with pytest.raises(UncertainError):
+            sender.send(MAIL)
+        # The next one goes by a connection of its own.
+        assert sender.send(MAIL).result.startswith("250")
+
+
+def test_no_server_is_no_mail() -> None:
+    with (
+        sending(f"mailto://{HOST}:{free_port()}/?from=w@example.org") as sender,
+        pytest.raises(UnreachableError, match="cannot be spoken to"),
+    ):
+        sender.send(MAIL)
+
+
+@pytest.mark.parametrize("address", ["", "a b@example.org", "a@example.org\r\nBcc: x@example.org", "한글"])
+def test_what_is_no_address_is_rejected(address: str) -> None:
+    server = Server()
+    with serving(server) as place, sending(f"mailto://{place}") as sender:
+        with pytest.raises(RejectedError, match="address"):
+            sender.send(Outgoing("n", address, MAIL.message, NOW))
+        sender.send(MAIL)
+    assert len(server.mails) == 1
+
+
+def test_starttls_is_spoken_where_the_url_asks_for_it(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    subprocess.run([*make, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = Server()
+    with serving(server, tls_context=context, require_starttls=True) as place:
+        with sending(f"mailtos://{place}&mode=starttls&verify=no") as sender:
+            assert sender.send(MAIL).result.startswith("250")
+        with (
+            sending(f"mailtos://{place}&mode=starttls") as sender,
+            pytest.raises(UnreachableError, match="CERTIFICATE"),
+        ):
+            sender.send(MAIL)
+
+
+def test_urls_that_cannot_be_read_are_named_without_their_secrets() -> None:
+    for make in (lambda: MailSender("smtp://user:hunter2@x"), lambda: sms_sender("solapi://KEY:hunter2@/nonsense")):
+        with pytest.raises(TerminalError, match="cannot be read") as raised:
+            make()
+        assert "hunter2" not in str(raised.value)
+
+
+@pytest.fixture(scope="module")
+def sinks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sinks]:
+    with alert_world.serving(tmp_path_factory.mktemp("sinks")) as found:
+        yield found
+
+
+def sms(number: str, to: str = "010-1234-5678") -> Outgoing:
+    return Outgoing(number, to, {"sms": "정전 " + number}, NOW)
+
+
+def test_solapi_is_asked_by_our_number(sinks: Sinks) -> None:
+    sender = SolapiSender(sinks.sms_url())
+    sent = sender.send(sms("a"))
+    found = sender.ask(sms("a"))
+    assert found
+    assert found.provider_id == sent.provider_id
+    assert sender.ask(sms("b")) is None
+    with pytest.raises(RejectedError, match="no Korean mobile number"):
+        sender.send(sms("c", "02-123-4567"))
+    sinks.fail("sms")
+    with pytest.raises(UncertainError, match="500"):
+        sender.send(sms("d"))
+    with pytest.raises(UnreachableError, match="500"):
+        sender.ask(sms("d"))
+    sinks.fail("sms", False)
+    sender.close()
+    with closing(SolapiSender(sinks.sms_url("hunter2"))) as stranger, pytest.raises(RefusedError, match="Signature"):
+        stranger.send(sms("e"))
+    assert len(sinks.got("sms")) == 1
+
+
+def test_any_apprise_service_gets_the_recipient_as_to() -> None:
+    sender = sms_sender(f"jsons://{HOST}:{free_port()}/?method=POST")
+    assert isinstance(sender, AppriseSender)
+    with pytest.raises(RefusedError):
+        sender.send(sms("f"))
+    with pytest.raises(UnreachableError):
+        sender.ask(sms("f"))
