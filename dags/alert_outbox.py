@@ -11,6 +11,7 @@ Mail and SMS; in `outbox` what became of each message; MongoDB `sms_log` and MyS
 
 ### If it fails
 No message is lost or doubled: what is not sent waits, and the next run goes on, for a day. Leave failed runs alone.
+Sending waits neither for escalation nor for the SMS log; the next run does what they have left.
 What may or may not have been sent is `unknown`, is told to the administrators, and is never sent again.
 Runbook: `docs/runbooks/alerts.md`.
 """
@@ -35,7 +36,10 @@ with pipeline(
     task_timeout=timedelta(minutes=5),
     step=timedelta(minutes=1),
 ):
-    escalate = EscalateOperator(task_id="escalate", pool="mongo_solar")
+    # Sending waits for nothing. What fails beside it is done by the next run: retries would hold that up.
+    escalate = EscalateOperator(task_id="escalate", pool="mongo_solar", retries=0)
     send = DrainOperator(task_id="send")
-    log_sms = LogSmsOperator(task_id="log_sms", pool="mysql_solar")
-    escalate >> send >> log_sms >> NewestFinishOperator(task_id="finish", covers=["alert_outbox"], outlets=[DONE])
+    log_sms = LogSmsOperator(task_id="log_sms", pool="mysql_solar", retries=0)
+    finish = NewestFinishOperator(task_id="finish", covers=["alert_outbox"], outlets=[DONE])
+    send >> log_sms >> finish
+    escalate >> finish

@@ -10,8 +10,8 @@ states before), `event_type`, `users`, `power_station` (who is told). Waits for 
 MongoDB `event`, `event_log`, `run_alert`, `run_alert_log_YYYYMM`; in `outbox` messages, of live runs only.
 
 ### If it fails
-Nobody is told of what the interval brought until the run is cleared; the next one goes on from the states before. Clear
-the run, or run from there to now (`wattline history`): no event is doubled. Runbook: `docs/runbooks/events.md`.
+The next run goes on from the states before, and tells what lasts. Clear the run, or run from there to now (`wattline
+history`): no event is doubled, the next live run tells what is missing. Runbook: `docs/runbooks/events.md`.
 """
 
 from datetime import timedelta

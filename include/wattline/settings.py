@@ -127,7 +127,7 @@ class Settings(BaseSettings):
         description="account for SMS on events: solapi://KEY:SECRET@/SENDER, or any Apprise URL that takes `to=`",
     )
     public_url: str = Field(
-        "", description="address of the API's pages, for links in messages; without it they name the command instead"
+        "", description="address of the read API's pages, which messages link beside the command; empty: no such links"
     )
     runbooks_url: str = Field("", description="where docs/runbooks can be read, for links in messages")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from wattline_operators.base import PipelineOperator, is_live, open_documents, open_store
@@ -33,11 +33,12 @@ class DrainOperator(PipelineOperator):
 
     Args:
         limit: about so many messages; the next run goes on.
+        budget: no message is taken up later than this; keep it well below the task's timeout.
     """
 
-    def __init__(self, *, limit: int = 5_000, **kwargs: Any) -> None:
+    def __init__(self, *, limit: int = 5_000, budget: timedelta = timedelta(minutes=3), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.limit = limit
+        self.limit, self.budget = limit, budget
 
     def run_step(self, context: Context) -> dict[str, int]:
         """Send; return what became of the messages."""
@@ -47,7 +48,7 @@ class DrainOperator(PipelineOperator):
         given = settings()
         channels = Channels(given.mail_url.get_secret_value(), given.sms_url.get_secret_value())
         with open_documents(MONGO_CONN_ID) as database:
-            counts = asdict(drain(database, channels, datetime.now(UTC), self.limit))
+            counts = asdict(drain(database, channels, datetime.now(UTC), self.limit, self.budget))
         self.log.info("Outbox: %s", counts)
         return counts
 

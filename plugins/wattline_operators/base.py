@@ -92,6 +92,11 @@ def is_live(context: Context | Mapping[str, Any]) -> bool:
     return context["dag_run"].run_type == "scheduled" and not (params.get("from") or params.get("to"))
 
 
+def run_name(context: Context | Mapping[str, Any]) -> str:
+    """The run behind `context`, `dag_id/run_id`."""
+    return f"{context['dag'].dag_id}/{context['run_id']}"
+
+
 def staging_of(context: Context) -> Staging:
     """The frames of the run behind `context`, below the staging folder (local, or an object store by URL)."""
     from wattline.storage.staging import Staging

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wattline_operators.base import PipelineOperator, is_live, open_documents
+from wattline_operators.base import PipelineOperator, is_live, open_documents, run_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,10 +38,10 @@ class StoreEventsOperator(PipelineOperator):
 
 
 class QueueMessagesOperator(PipelineOperator):
-    """Put the messages of the staged `actions` into the outbox; it knows those that it has already.
+    """Put the messages of the staged `actions` into the outbox, and those that runs of the last day have missed.
 
     Only live runs do, and only of windows that ended lately: a run of last week that is cleared has no news. What
-    still waits for events that others took the place of is given up by any run.
+    still waits for events that others took the place of is given up by any run. The outbox knows what it has already.
 
     Args:
         mongo_conn_id: Airflow connection id of the MongoDB that keeps the outbox, event types and recipients.
@@ -55,16 +55,11 @@ class QueueMessagesOperator(PipelineOperator):
 
     def run_step(self, context: Context) -> int:
         """Queue; return how many messages are new."""
-        from wattline.alerts import outbox, recipients
-        from wattline.solar import event_types, events
+        from wattline.solar.event_messages import tell
 
-        actions = self.staging(context).read("actions")
-        told = is_live(context) and self.window(context).end >= datetime.now(UTC) - NEWS
-        notices = list(events.notices(actions)) if told else []
+        actions, end = self.staging(context).read("actions"), self.window(context).end
+        live = is_live(context) and end >= datetime.now(UTC) - NEWS
         with open_documents(self.mongo_conn_id) as database:
-            people = recipients.load(database, {notice.mcno for notice in notices if notice.mcno})
-            queued = outbox.queue(database, notices, people, event_types.load(database))
-            for key in events.superseded(actions):
-                outbox.drop(database, key, "another event took its place")
-        self.log.info("%d changes of events, %d messages", actions.height, queued)
-        return queued
+            queued = tell(database, actions, end, live=live, run=run_name(context))
+        self.log.info("%d changes, %d messages, %d missed before", actions.height, queued.found, queued.missed)
+        return queued.found + queued.missed

@@ -16,7 +16,8 @@ from tests import alert_world
 from tests.alert_world import Sinks, noon, notice, queue, settle, states, store_event
 from wattline.alerts import outbox, recipients
 from wattline.alerts.acknowledge import check
-from wattline.alerts.deliver import GIVE_UP, LEASE, Channels, drain
+from wattline.alerts.attempt import GIVE_UP, LEASE
+from wattline.alerts.deliver import Channels, drain
 from wattline.alerts.escalation import escalate
 from wattline.alerts.notice import event_id, event_key
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from apprise import NotifyBase
+from apprise.manager_plugins import NotificationManager
 
 from local.servers import HOST, free_port
 from tests import alert_world
@@ -25,6 +31,7 @@ from wattline.errors import TerminalError
 pytestmark = pytest.mark.integration
 
 NOW = datetime.now(UTC)
+N_MGR = NotificationManager()
 MAIL = Outgoing("number1", "mina@example.org", {"subject": "정전", "text": ".\n본문\n", "html": "<p>본문</p>\n"}, NOW)
 
 
@@ -33,9 +40,16 @@ class Server:
 
     def __init__(self) -> None:
         self.answers: list[str | Callable[[Any], None]] = []
-        self.recipient = "250 OK"
+        self.sender = self.recipient = "250 OK"
         self.mails: list[bytes] = []
         self.sessions: set[int] = set()
+
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if self.sender.startswith("250"):
+            envelope.mail_from = address
+        return self.sender
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
@@ -121,7 +135,30 @@ def test_no_server_is_no_mail() -> None:
         sender.send(MAIL)
 
 
-@pytest.mark.parametrize("address", ["", "a b@example.org", "a@example.org\r\nBcc: x@example.org", "한글"])
+def test_a_password_that_smtp_cannot_carry_is_nobody_s_mail() -> None:
+    server = Server()
+    secret = "비밀번호"
+    options = {"authenticator": lambda *given: AuthResult(success=True), "auth_require_tls": False}
+    with serving(server, **options) as place, sending(f"mailto://user:{quote(secret)}@{place}") as sender:
+        with pytest.raises(UnreachableError, match="UnicodeEncodeError") as raised_error:
+            sender.send(MAIL)
+        assert secret not in str(raised_error.value)
+    assert not server.mails
+
+
+def test_a_server_that_refuses_the_sender_refuses_every_mail() -> None:
+    server = Server()
+    server.sender = "550 not from here"
+    with serving(server) as place, sending(f"mailto://{place}") as sender:
+        with pytest.raises(UnreachableError, match="550 not from here"):
+            sender.send(MAIL)
+        server.sender = "250 OK"
+        assert sender.send(MAIL).result.startswith("250")
+
+
+@pytest.mark.parametrize(
+    "address", ["미나@example.org", "", "a b@example.org", "a@example.org\r\nBcc: x@example.org", "한글"]
+)
 def test_what_is_no_address_is_rejected(address: str) -> None:
     server = Server()
     with serving(server) as place, sending(f"mailto://{place}") as sender:
@@ -189,7 +226,55 @@ def test_solapi_is_asked_by_our_number(sinks: Sinks) -> None:
 def test_any_apprise_service_gets_the_recipient_as_to() -> None:
     sender = sms_sender(f"jsons://{HOST}:{free_port()}/?method=POST")
     assert isinstance(sender, AppriseSender)
-    with pytest.raises(RefusedError):
+    with pytest.raises(UnreachableError, match="Connection error"):
         sender.send(sms("f"))
     with pytest.raises(UnreachableError):
         sender.ask(sms("f"))
+
+
+class Service(NotifyBase):
+    """An Apprise service that refuses by the number, or breaks off; slow enough to be spoken to by two at once."""
+
+    secure_protocol = "wattlinetest"
+    service_name = "Test"
+
+    def __init__(self, targets: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.number = targets
+
+    def send(self, body: str, title: str = "", **kwargs: Any) -> bool:
+        time.sleep(0.02)
+        if self.number == "0":
+            raise KeyError(f"{self.password} is no key")
+        self.logger.warning(f"{self.number} is refused by {self.password}")
+        time.sleep(0.02)
+        return False
+
+    @staticmethod
+    def parse_url(url: str) -> dict[str, Any] | None:
+        results: dict[str, Any] = NotifyBase.parse_url(url, verify_host=False)
+        return results | {"targets": results["qsd"]["to"]}
+
+
+@pytest.fixture
+def service() -> Iterator[AppriseSender]:
+    N_MGR.add(Service, "wattlinetest")
+    yield AppriseSender("wattlinetest://user:hunter2@localhost/")
+    N_MGR.remove("wattlinetest")
+
+
+def test_each_message_has_its_own_refusal_and_no_password(service: AppriseSender) -> None:
+    def refusal(number: str) -> str:
+        with pytest.raises(RefusedError) as refused:
+            service.send(sms("g", number))
+        return str(refused.value)
+
+    numbers = [str(number) for number in range(1, 9)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(refusal, numbers)) == [f"{number} is refused by ***" for number in numbers]
+
+
+def test_a_service_that_breaks_off_leaves_it_uncertain(service: AppriseSender) -> None:
+    with pytest.raises(UncertainError, match="KeyError") as broken:
+        service.send(sms("h", "0"))
+    assert "hunter2" not in str(broken.value)

@@ -100,9 +100,40 @@ def test_a_mail_leads_to_the_event_its_runbook_and_the_check() -> None:
         assert link in text
         assert f'<a href="{link}">' in html
     without = words(links=Links("", "http://airflow:8080")).text
-    assert f"wattline events check {identifier}" in without
-    assert "http://airflow:8080/dags/reliability_inverter" in without
+    # The command is there with every installation; the pages belong to the read API.
+    for mail in (text, without):
+        assert f"wattline events check {identifier}\n" in mail
+        assert "http://airflow:8080/dags/reliability_inverter\n" in mail
+    assert "/events/" not in without
     assert "check" not in words(transition="cleared").text
+
+
+def test_a_mail_leads_to_the_run_that_tells_of_the_event() -> None:
+    key: dict[str, Any] = {"mcno": 17, "invno": 3, "type": 201, "raised_at": AT}
+    told = Notice(key, "raised", 17, 3, 201, AT, run="reliability_inverter/scheduled__2026-11-22T09:40:00+00:00")
+    run = "http://airflow:8080/dags/reliability_inverter/runs/scheduled__2026-11-22T09%3A40%3A00%2B00%3A00"
+    assert f"{run}\n" in compose_notice(told, TYPES[201], Site(17, "Haenam 2"), "en", LINKS).text
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+@pytest.mark.parametrize("transition", ["raised", "escalated"])
+def test_an_sms_has_the_event_s_id_where_it_fits(language: Language, transition: Transition) -> None:
+    identifier = "17.3.202.20261122T094000Z"
+    long = words(202, transition, language, name="전라남도 해남군 북평면 태양광 영농조합법인 제2발전소").sms
+    for text in (words(202, transition, language).sms, long):
+        assert text.endswith(f" {identifier}")
+        assert euc_kr_size(text) <= SMS_BYTES
+    assert "전라.." in long or "전라남도" in long
+    assert identifier not in words(202, "cleared", language).sms
+
+
+def test_an_id_that_would_cut_a_name_beyond_recognition_is_left_out() -> None:
+    key: dict[str, Any] = {"mcno": 123456789, "invno": 123456, "type": 202, "raised_at": AT}
+    notice = Notice(key, "escalated", 123456789, 123456, 202, AT)
+    sms = compose_notice(notice, TYPES[202], Site(1, "전라남도 해남군 북평면 태양광 영농조합법인"), "en", LINKS).sms
+    assert "123456789" not in sms
+    assert "전라남도 해남군" in sms
+    assert euc_kr_size(sms) <= SMS_BYTES
 
 
 def test_what_people_named_stands_in_html_as_text() -> None:

@@ -69,7 +69,7 @@ class Channel:
             except Exception as error:  # one broken channel must not stop the others
                 sent, said = False, f"{type(error).__name__}: {error}"
         receipts = tuple(plugin.receipts) if isinstance(plugin, NotifySolapi) else ()
-        error_text = "" if sent else _without_password(last_line(said), plugin) or "the service refused the message"
+        error_text = "" if sent else without_password(last_line(said), plugin) or "the service refused the message"
         return ChannelResult(self.label, sent, error_text, receipts)
 
 
@@ -120,5 +120,6 @@ def _form(plugin: Any, message: Message) -> dict[str, Any]:
     return {"title": message.subject, "body": message.text, "body_format": apprise.NotifyFormat.TEXT}
 
 
-def _without_password(text: str, plugin: Any) -> str:
+def without_password(text: str, plugin: Any) -> str:
+    """`text` without the password of `plugin`, an Apprise service."""
     return text.replace(plugin.password, "***") if plugin.password else text

@@ -72,4 +72,4 @@ def _step(
 
 def _notice(raised: Document, now: datetime, people: Sequence[Person]) -> Notice:
     what = (raised["mcno"], raised["invno"], raised["type"])
-    return Notice(raised["key"], "escalated", *what, now, to=tuple(people))
+    return Notice(raised["key"], "escalated", *what, now, to=tuple(people), run=raised.get("run") or "")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from jinja2 import Template
@@ -19,10 +20,28 @@ from wattline.settings import settings
 
 _LEAST_NAME = 10
 """Bytes to which a name may be cut: five syllables still tell plants apart."""
+_LEAST_NAME_BESIDE_ID = 6
+"""The same where the event's id stands in the text, which has the plant's number."""
 _PLATFORM = 300
+_PIPELINE = "reliability_inverter"
 _MINUTE, _SHORT = "%Y-%m-%d %H:%M", "%m-%d %H:%M"
 _NOTHING: Mapping[str, object] = dict.fromkeys(
-    ("name", "plant", "invno", "minutes", "what", "detail", "page", "acknowledge", "runbook", "lines"), ""
+    (
+        "name",
+        "plant",
+        "invno",
+        "minutes",
+        "what",
+        "detail",
+        "page",
+        "run",
+        "check",
+        "check_page",
+        "runbook",
+        "id",
+        "lines",
+    ),
+    "",
 )
 
 
@@ -31,8 +50,8 @@ class Links:
     """Where messages lead to; each a URL without `/` at its end, or empty.
 
     Attributes:
-        public: the API's pages, which show events and acknowledge them.
-        airflow: Airflow's UI, for who has no pages.
+        public: the pages of the read API, which show events and mark them as checked; empty where it is not installed.
+        airflow: Airflow's UI.
         runbooks: folder of the runbooks; empty: their path in the project.
     """
 
@@ -46,13 +65,16 @@ class Links:
         given = settings()
         return cls(*(url.rstrip("/") for url in (given.public_url, given.airflow_url, given.runbooks_url)))
 
-    def page(self, identifier: str) -> str:
-        """The page of an event, else the runs of the pipeline that raised it."""
-        return f"{self.public}/events/{identifier}" if self.public else f"{self.airflow}/dags/reliability_inverter"
+    def page(self, identifier: str, action: str = "") -> str:
+        """The page of an event, or of what can be done with it; empty where there are no pages."""
+        return f"{self.public}/events/{identifier}{action}" if self.public else ""
 
-    def acknowledge(self, identifier: str) -> str:
-        """The link, else the command, that marks an event as checked."""
-        return f"{self.public}/events/{identifier}/check" if self.public else f"wattline events check {identifier}"
+    def run(self, notice: Notice) -> str:
+        """The run that told of a notice; where it is not known, the pipeline of events, or Airflow itself."""
+        if not notice.run:
+            return self.airflow if notice.type >= _PLATFORM else f"{self.airflow}/dags/{_PIPELINE}"
+        dag_id, _, run_id = notice.run.partition("/")
+        return f"{self.airflow}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
     def runbook(self, type: int) -> str:  # noqa: A002 - the column's name
         """The section of the runbook for a type of event."""
@@ -111,14 +133,22 @@ def compose(values: Mapping[str, object], language: Language) -> Message:
 
 
 def _short(words: Template, values: Mapping[str, object]) -> str:
-    """The SMS; where it is too long, names are cut, but not beyond recognition."""
+    """The SMS, with the event's id where it has room; where it is too long, names are cut, not beyond recognition."""
+    with_id = _cut(words, values, _LEAST_NAME_BESIDE_ID) if values["id"] else ""
+    if with_id and euc_kr_size(with_id) <= SMS_BYTES:
+        return with_id
+    return _cut(words, {**values, "id": ""}, _LEAST_NAME)
+
+
+def _cut(words: Template, values: Mapping[str, object], least: int) -> str:
+    """The SMS with names cut as far as it needs, to `least` bytes each at most."""
     given = dict(values)
     text = euc_kr_text(part(words, "sms", given))
     for name in ("about", "what", "plant"):
         size = euc_kr_size(euc_kr_text(str(given.get(name, ""))))
         over = euc_kr_size(text) - SMS_BYTES
-        if over > 0 and size > _LEAST_NAME:
-            given[name] = cut(euc_kr_text(str(given[name])), max(size - over, _LEAST_NAME))
+        if over > 0 and size > least:
+            given[name] = cut(euc_kr_text(str(given[name])), max(size - over, least))
             text = euc_kr_text(part(words, "sms", _placed(words, given)))
     return text
 
@@ -132,14 +162,18 @@ def _links(notice: Notice, links: Links) -> dict[str, str]:
     if "raised_at" not in notice.key:
         return {}
     if notice.type >= _PLATFORM:
-        return {"runbook": links.runbook(notice.type), "page": links.airflow}
+        return {"runbook": links.runbook(notice.type), "run": links.run(notice)}
     identifier = event_id(**notice.key)  # type: ignore[arg-type]
-    asks = notice.transition in ("raised", "escalated")
-    return {
+    found = {
         "page": links.page(identifier),
-        "acknowledge": links.acknowledge(identifier) if asks else "",
+        "run": links.run(notice),
         "runbook": links.runbook(notice.type),
     }
+    if notice.transition not in ("raised", "escalated"):
+        return found
+    # The command is there with every installation, the pages are not.
+    command = f"wattline events check {identifier}"
+    return {**found, "check": command, "check_page": links.page(identifier, "/check"), "id": identifier}
 
 
 def _one_line(value: object) -> str:

@@ -63,10 +63,9 @@ class MailSender:
             raise RejectedError(f"{outgoing.address!r} is no mail address")
         try:
             mail = compose_mail(self._from, outgoing)
-            smtp = self._begun(outgoing.address)
         except (ValueError, MessageError) as error:
-            self._broken()
             raise RejectedError(f"no mail can be written to this address: {_words(error)}") from error
+        smtp = self._begun(outgoing.address)
         code, text = _answer(self._spoken(lambda: smtp.docmd("DATA")))
         if code != _GO_AHEAD:
             self._refuse(code, text)
@@ -100,17 +99,30 @@ class MailSender:
         """A connection that knows sender and recipient; a kept one that the server has closed is opened anew."""
         kept = self._smtp is not None
         try:
-            code, text = _answer(self._spoken(lambda: self._connected().mail(self.sender)))
+            self._introduce()
         except UnreachableError:
             if not kept:
                 raise
-            code, text = _answer(self._spoken(lambda: self._connected().mail(self.sender)))
-        if code // 100 != 2:  # noqa: PLR2004 - the class of answers that mean yes
-            self._refuse(code, text, for_good=False)
-        code, text = _answer(self._spoken(lambda: self._connected().rcpt(address)))
+            self._introduce()
+        code, text = _answer(self._spoken(lambda: self._named(address)))
         if code // 100 != 2:  # noqa: PLR2004 - the class of answers that mean yes
             self._refuse(code, text)
         return self._connected()
+
+    def _introduce(self) -> None:
+        """Name the sender; a server that refuses it would refuse it with every mail, so it cannot be reached."""
+        code, text = _answer(self._spoken(lambda: self._connected().mail(self.sender)))
+        if code // 100 != 2:  # noqa: PLR2004 - the class of answers that mean yes
+            self._broken()
+            raise UnreachableError(f"the mail server takes nothing from {self.sender}: {code} {text}")
+
+    def _named(self, address: str) -> tuple[int, bytes]:
+        """Name the recipient."""
+        try:
+            return self._connected().rcpt(address)
+        except ValueError as error:
+            self._broken()
+            raise RejectedError(f"no mail can be sent to this address: {_words(error)}") from error
 
     def _connected(self) -> smtplib.SMTP:
         if self._smtp is None:
@@ -134,7 +146,8 @@ class MailSender:
     def _spoken(self, words: Any) -> Any:
         try:
             return words()
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, ValueError) as error:
+            # smtplib answers a user, password or sender outside ASCII with a ValueError.
             self._broken()
             raise UnreachableError(f"the mail server cannot be spoken to: {_words(error)}") from error
 
@@ -143,9 +156,9 @@ class MailSender:
             self._smtp.close()
         self._smtp = None
 
-    def _refuse(self, code: int, text: str, *, for_good: bool = True) -> NoReturn:
+    def _refuse(self, code: int, text: str) -> NoReturn:
         self._spoken(lambda: self._smtp and self._smtp.rset())
-        if for_good and code >= _PERMANENT:
+        if code >= _PERMANENT:
             raise RejectedError(f"{code} {text}")
         raise RefusedError(f"{code} {text}")
 

@@ -88,6 +88,7 @@ class Notice:
             `lines_ko`, `lines_en` (a line a row); of a reset nothing. `detail` may stand in every event: one line.
         not_before: not sent earlier, UTC; None: at once.
         to: whom to tell, where the type does not say it: a manager of a digest, the number that a command names.
+        run: the run that tells of it, `dag_id/run_id`; empty where it is not known.
     """
 
     key: Mapping[str, Value]
@@ -99,6 +100,7 @@ class Notice:
     values: Mapping[str, str | int | float] = field(default_factory=dict)
     not_before: datetime | None = None
     to: tuple[Person, ...] = ()
+    run: str = ""
 
 
 def event_id(mcno: int, invno: int, type: int, raised_at: datetime) -> str:  # noqa: A002 - the column's name

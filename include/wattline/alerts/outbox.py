@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -50,6 +51,7 @@ def queue(
     notices: Sequence[Notice],
     recipients: Recipients,
     event_types: Mapping[int, EventType],
+    run: str = "",
 ) -> int:
     """Store the messages of `notices`; what is there already stays as it is.
 
@@ -61,6 +63,7 @@ def queue(
         notices: of a live run; a backfill queues nothing.
         recipients: the people of the plants of `notices`.
         event_types: by `type`.
+        run: the run that queues them, `dag_id/run_id`, for notices that name none; mails link it.
 
     Returns:
         How many messages are new.
@@ -70,6 +73,7 @@ def queue(
     """
     if not notices:
         return 0
+    notices = [notice if notice.run else replace(notice, run=run) for notice in notices]
     writer, collection = _Writer(recipients, event_types), outbox(database)
     ends = [notice for notice in notices if notice.transition in ENDS]
     begins = [notice for notice in notices if notice.transition not in ENDS]
@@ -220,6 +224,7 @@ class _Writer:
             "queued_at": notice.at,
             "not_before": notice.not_before,
             "quiet": quiet,
+            "run": notice.run or None,
             "escalation": "owed" if escalates else None,
         }
 

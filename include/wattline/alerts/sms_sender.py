@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,7 @@ from solapi.lib.authenticator import Authenticator
 from solapi.model import RequestMessage
 from solapi.model.request.send_message_request import SendMessageRequest
 
+from wattline.alerts.channels import without_password
 from wattline.alerts.oncall import last_line
 from wattline.alerts.sending import Outgoing, RefusedError, RejectedError, Sent, UncertainError, UnreachableError
 from wattline.alerts.solapi import SCHEME, NotifySolapi, compose, phone_number
@@ -30,6 +32,10 @@ _PATIENCE = 30.0
 _CLOCKS_APART = timedelta(minutes=5)
 _ACCEPTED = "2000"
 _LISTED = 500
+_APPRISE = threading.Lock()
+"""Apprise logs to one logger for all: who reads from it what became of a message must be the only one who sends."""
+_CONNECTION = "connection error"
+"""What Apprise's services say where they could not speak to the other side."""
 
 
 class SolapiSender:
@@ -143,12 +149,18 @@ class AppriseSender:
         plugin = apprise.Apprise.instantiate(f"{self._url}{separator}to={quote(outgoing.address, safe='')}")
         if plugin is None:
             raise UnreachableError("WATTLINE_SMS_URL is no Apprise URL that takes to=")
-        with apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as log:
-            sent = bool(plugin.notify(body=outgoing.message["sms"], title=""))
-            said = last_line(log.getvalue())
-        if not sent:
-            raise RefusedError(said or "the service refused the message")
-        return Sent("", "taken", self.sender)
+        with _APPRISE, apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as log:
+            try:
+                sent = bool(plugin.notify(body=outgoing.message["sms"], title=""))
+            except Exception as error:  # a service may raise anything, at any point of its work
+                words = without_password(last_line(f"{type(error).__name__}: {error}"), plugin)
+                raise UncertainError(f"the service broke off: {words}") from None
+            said = without_password(last_line(log.getvalue()), plugin)
+        if sent:
+            return Sent("", "taken", self.sender)
+        if _CONNECTION in said.lower():
+            raise UnreachableError(said)
+        raise RefusedError(said or "the service refused the message")
 
     def ask(self, outgoing: Outgoing) -> Sent | None:
         """Nothing is known.

@@ -6,14 +6,15 @@ leaves the others as people have made them.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, fields
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from pymongo import UpdateOne
 from pymongo.database import Database
 
 from wattline.alerts.notice import EventType
-from wattline.errors import BadInputError
 from wattline.storage.documents import Document, documents, translated
 
 STARTED, STOPPED = 101, 102
@@ -43,6 +44,8 @@ NAMES = {each.type: each.name_en for each in EVENT_TYPES}
 
 _COLLECTION = "event_type"
 _FIELDS = tuple(field.name for field in fields(EventType) if field.name != "type")
+_TYPE = TypeAdapter(EventType)
+log = logging.getLogger(__name__)
 
 
 def seed(database: Database[Document]) -> int:
@@ -59,13 +62,15 @@ def seed(database: Database[Document]) -> int:
 def load(database: Database[Document]) -> dict[int, EventType]:
     """Every type that is stored, by its number; of types that are missing what a new platform begins with.
 
+    A document that a person has left unreadable counts as missing, and the log names it: it must not silence the rest.
+
     Raises:
-        BadInputError: a person has left a document that says no such thing; the message names it.
         TransientError: the server cannot be reached.
     """
     with translated():
-        stored = {row["_id"]: _event_type(row) for row in documents(database, _COLLECTION).find()}
-    return {each.type: each for each in EVENT_TYPES} | stored
+        rows = list(documents(database, _COLLECTION).find())
+    stored = [found for found in map(_event_type, rows) if found]
+    return {each.type: each for each in (*EVENT_TYPES, *stored)}
 
 
 def _document(each: EventType) -> Document:
@@ -73,19 +78,12 @@ def _document(each: EventType) -> Document:
     return {name: values[name] for name in _FIELDS}
 
 
-def _event_type(row: dict[str, Any]) -> EventType:
+def _event_type(row: dict[str, Any]) -> EventType | None:
+    """The type of a document; None where it says no such thing."""
     known = {name: row[name] for name in _FIELDS if name in row}
-    allowed = {"owner", "manager", "administrators"}
-    if unknown := set(known.get("to", ())) - allowed:
-        raise BadInputError(
-            f"event_type {row['_id']} is told to {', '.join(sorted(map(str, unknown)))}",
-            field="to",
-            remedy=f"Write {', '.join(sorted(allowed))}, or leave it empty",
-        )
     try:
-        return EventType(**known | {"type": row["_id"], "to": tuple(known.get("to", ()))})
-    except TypeError:
-        missing = [name for name in ("name_ko", "name_en", "level") if name not in known]
-        raise BadInputError(
-            f"event_type {row['_id']} lacks {', '.join(missing)}", field="event_type", remedy="Fill it in"
-        ) from None
+        return _TYPE.validate_python(known | {"type": row["_id"]})
+    except ValidationError as error:
+        problems = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
+        log.warning("event_type %s cannot be read and is not followed until it is mended: %s", row["_id"], problems)
+        return None

@@ -17,8 +17,12 @@ from wattline.solar.tables import PLANT
 from wattline.storage.bson_frames import validator
 from wattline.storage.documents import Document, create_collection, translated
 
-PATIENCE = timedelta(minutes=10)
-"""How long the message of an inverter's fault waits: an event of its plant may take its place, or its end."""
+PATIENCE = timedelta(minutes=25)
+"""How long the message of an inverter's fault waits: an event of its plant may take its place, or its end.
+
+That is two ticks and the pipeline's delay: the run of the next tick begins ten minutes after the fault's tick, waits
+for `inverterlog`, and may be tried again.
+"""
 KEY = EVENT.key
 _REMARKS = {"merged": "another event took its place", "withdrawn": "the same time, computed again, does not show it"}
 _ENDS = ("cleared", "merged", "withdrawn")
@@ -83,19 +87,29 @@ def notices(actions: pl.DataFrame) -> Iterator[Notice]:
     for row in actions.filter("told").iter_rows(named=True):
         if row["action"] not in ("raised", "cleared"):
             continue
-        transition: Transition = row["action"]
-        minutes = int((row["at"] - row["raised_at"]).total_seconds()) // 60
-        waits = transition == "raised" and row["type"] in FAULTS and row["invno"] != PLANT
-        yield Notice(
-            key=event_key(row),
-            transition=transition,
-            mcno=row["mcno"],
-            invno=row["invno"],
-            type=row["type"],
-            at=row["at"],
-            values={"inverters": row["inverters"], "minutes": minutes},
-            not_before=row["at"] + PATIENCE if waits else None,
-        )
+        yield notice(row, row["action"], row["at"], inverters=row["inverters"])
+
+
+def notice(row: dict[str, Any], transition: Transition, at: datetime, **values: int) -> Notice:
+    """What people may be told of an event.
+
+    Args:
+        row: has the event's natural key.
+        transition: what became of it.
+        at: when, UTC.
+        values: more of what its template may say.
+    """
+    waits = transition == "raised" and row["type"] in FAULTS and row["invno"] != PLANT
+    return Notice(
+        key=event_key(row),
+        transition=transition,
+        mcno=row["mcno"],
+        invno=row["invno"],
+        type=row["type"],
+        at=at,
+        values={**values, "minutes": int((at - row["raised_at"]).total_seconds()) // 60},
+        not_before=at + PATIENCE if waits else None,
+    )
 
 
 def event_key(row: dict[str, Any]) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def advance(memory: Memory, tick: Tick, record: Record) -> None:
     before, flapped = memory.state.copy(), memory.flapping.copy()
     notice = _change_states(memory, tick, record)
     group = _change_plants(memory, tick, record)
-    changed = _change_events(memory, tick, group, memory.flapping & ~flapped, record)
+    changed = _change_events(memory, tick, group, record)
     dirty = (memory.state != before) | (memory.flapping != flapped) | changed
     if dirty.any():
         for name, values in inverter_rows(memory, dirty, tick.at, notice).items():
@@ -202,21 +202,23 @@ def _change_plants(memory: Memory, tick: Tick, record: Record) -> Codes:
     return group
 
 
-def _change_events(memory: Memory, tick: Tick, group: Codes, flaps: Flags, record: Record) -> Flags:
+def _change_events(memory: Memory, tick: Tick, group: Codes, record: Record) -> Flags:
     """Close and open the events of inverters; returns whose event is another now.
+
+    An event is merged into its plant's of the same type, of which the same people hear. One that flapping takes the
+    place of is cleared: others hear of that.
 
     Args:
         memory: the states; its events change.
         tick: the tick.
         group: type of each plant's event, which stands for those of its inverters.
-        flaps: who began to flap: that event takes the place of any other.
         record: takes the actions.
     """
     of_plant = group[memory.plant_of]
     wanted = np.where(of_plant != 0, 0, _faults(memory)).astype(np.int32)
     changed = wanted != memory.event_type
     closing = changed & (memory.event_type != 0)
-    merged = closing & (flaps | (of_plant == memory.event_type))
+    merged = closing & (of_plant == memory.event_type)
     _close(record, memory, tick.at, "merged", merged)
     _close(record, memory, tick.at, "cleared", closing & ~merged)
     memory.event_type = wanted
