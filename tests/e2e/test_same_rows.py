@@ -187,18 +187,20 @@ def test_a_task_killed_while_it_collects_or_stores_is_put_right_by_its_retry(
 
 
 @pytest.mark.parametrize("batch", [2], indirect=True)
-def test_a_task_killed_while_it_stores_in_mongo_is_put_right_by_its_retry(platform: Platform, batch: Window) -> None:
+def test_a_task_killed_while_it_writes_to_mongo_is_put_right_by_its_retry(platform: Platform, batch: Window) -> None:
     run_id = platform.trigger("inverterlog", batch)
     until(
-        lambda: platform.tasks("inverterlog", run_id)["gate"]["state"] == "success", 60, "the gate, before any storer"
+        lambda: platform.tasks("inverterlog", run_id)["gate"]["state"] == "success",
+        60,
+        "the gate; the marks are what is written next",
     )
     platform.mongo.client.admin.command("fsync", lock=True)
     try:
-        _killed(platform, run_id, "store_inverter_log")
+        _killed(platform, run_id, "mark")
     finally:
         platform.mongo.client.admin.command("fsyncUnlock")
     assert platform.finished("inverterlog", run_id) == "success"
-    assert platform.tasks("inverterlog", run_id)["store_inverter_log"]["try_number"] > 1
+    assert platform.tasks("inverterlog", run_id)["mark"]["try_number"] > 1
     _is_complete(platform, batch)
 
 
@@ -213,7 +215,7 @@ def test_a_task_killed_while_it_processes_is_put_right_by_its_retry(platform: Pl
 
 @pytest.mark.parametrize(
     ("batch", "server", "task_id"),
-    [(4, "mariadb", "store_mysql_inverter_log"), (5, "mongod", "store_inverter_log")],
+    [(4, "mariadb", "store_mysql_inverter_log"), (5, "mongod", "mark")],
     indirect=["batch"],
 )
 def test_a_server_that_stops_in_the_middle_delays_a_run_and_changes_nothing(
