@@ -54,8 +54,14 @@ class Platform:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def dag_ids(self) -> set[str]:
+        """The DAGs that Airflow knows."""
+        return {dag["dag_id"] for dag in self.get("/api/v2/dags?limit=100")["dags"]}
+
     def trigger(self, dag_id: str, window: Window) -> str:
         """Queue a run for a window; the id of the run."""
+        # A stack that has just come up may not have parsed every DAG yet.
+        until(lambda: dag_id in self.dag_ids(), 90, f"the DAG {dag_id}")
         run_id = f"test__{uuid4().hex[:8]}"
         self.api.trigger(dag_id, run_id, window, window.end)
         self.api.unpause(dag_id)
