@@ -103,11 +103,11 @@ def test_the_server_is_asked_to_refuse_what_is_no_array() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"counts": [1, None], "curve": []}, r"null in a list in counts \(1 rows\)"),
+        ({"counts": [1, None], "curve": []}, r"null in a list in counts \(1 values\)"),
         ({"counts": None, "curve": []}, r"null in counts \(1 rows\)"),
         ({"counts": [], "curve": None}, r"null in curve \(1 rows\)"),
-        ({"counts": [], "curve": [1.0, float("nan")]}, r"NaN or infinity in curve \(1 rows\)"),
-        ({"counts": [], "curve": [float("-inf"), None]}, r"NaN or infinity in curve \(1 rows\)"),
+        ({"counts": [], "curve": [1.0, float("nan")]}, r"NaN or infinity in curve \(1 values\)"),
+        ({"counts": [], "curve": [float("-inf"), None]}, r"NaN or infinity in curve \(1 values\)"),
     ],
 )
 def test_a_list_is_always_there_and_holds_finite_numbers(row: dict[str, Any], message: str) -> None:

@@ -123,7 +123,9 @@ class Table:
 
     def _refuse(self, frame: pl.DataFrame, what: str, tests: Mapping[str, Callable[[pl.Expr], pl.Expr]]) -> None:
         counts = frame.select(test(pl.col(name)).sum() for name, test in tests.items()).row(0) if tests else ()
-        found = [f"{name} ({count} rows)" for name, count in zip(tests, counts, strict=True) if count]
+        kinds = ("values" if test in _OF_VALUES else "rows" for test in tests.values())
+        named = zip(tests, counts, kinds, strict=True)
+        found = [f"{name} ({count} {kind})" for name, count, kind in named if count]
         if found:
             raise TerminalError(f"{self.name}: {what} in {', '.join(found)}, which must have a value")
 
@@ -138,7 +140,7 @@ def _null(column: pl.Expr) -> pl.Expr:
 
 
 def _null_inside(column: pl.Expr) -> pl.Expr:
-    return column.list.drop_nulls().list.len() < column.list.len()
+    return column.explode(keep_nulls=False).is_null()
 
 
 def _not_finite(column: pl.Expr) -> pl.Expr:
@@ -146,4 +148,8 @@ def _not_finite(column: pl.Expr) -> pl.Expr:
 
 
 def _not_finite_inside(column: pl.Expr) -> pl.Expr:
-    return ~column.list.eval(pl.element().is_finite()).list.all()
+    return ~column.explode().is_finite()
+
+
+_OF_VALUES = (_null_inside, _not_finite_inside)
+"""Tests that give a row for each value of a list."""
