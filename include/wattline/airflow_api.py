@@ -52,7 +52,7 @@ class AirflowApi:
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run a DAG."""
-        self._call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+        self.patch(f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str, run_id: str, window: Window, run_after: datetime) -> None:
         """Queue one run that computes `window`; runs start in the order of `run_after`."""
@@ -81,6 +81,10 @@ class AirflowApi:
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The answer to any creating call, e.g. `/api/v2/backfills`."""
         return self._call("POST", path, body)
+
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer to any changing call, e.g. `/api/v2/dags/{dag_id}`."""
+        return self._call("PATCH", path, body)
 
     def _runs(self, batch: str, state: str, limit: int) -> dict[str, Any]:
         return self.get(f"/api/v2/dags/~/dagRuns?run_id_pattern={batch}&state={state}&limit={limit}")

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wattline_operators.base import PipelineOperator, frames_xcom, is_live, open_documents, open_store
+from wattline_operators.base import PipelineOperator, frames_xcom, is_live, open_documents, open_store, run_name
 from wattline_operators.finish import FinishOperator
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class QueueStatusOperator(PipelineOperator):
         with open_documents(MONGO_CONN_ID) as database:
             document = status.at(database, at) if is_live(context) else None
             notices = heartbeat.notices(document) if document else []
-            return {"queued": _queue(database, notices)}
+            return {"queued": _queue(database, notices, context)}
 
 
 class CompleteCommandsOperator(PipelineOperator):
@@ -91,7 +91,7 @@ class CompleteCommandsOperator(PipelineOperator):
             if not done:
                 return {"commands": 0, "queued": 0}
             commands.keep(database, done)
-            queued = _queue(database, commands.notices(done, commands.languages(database)))
+            queued = _queue(database, commands.notices(done, commands.languages(database)), context)
             return {"commands": commands.remove(database, done), "queued": queued}
 
 
@@ -130,7 +130,7 @@ class QueueDuplicatesOperator(PipelineOperator):
 
         with open_documents(MONGO_CONN_ID) as database:
             found = duplicates.report(database) if is_live(context) else []
-            return {"queued": _queue(database, duplicates.notices(found, self.window(context).end))}
+            return {"queued": _queue(database, duplicates.notices(found, self.window(context).end), context)}
 
 
 class QueueDigestsOperator(PipelineOperator):
@@ -146,7 +146,7 @@ class QueueDigestsOperator(PipelineOperator):
             return {"queued": 0}
         with open_documents(MONGO_CONN_ID) as database:
             people = recipients.load(database, rows["mcno"].unique().to_list())
-            return {"queued": _queue(database, digest.notices(self.window(context), rows, people))}
+            return {"queued": _queue(database, digest.notices(self.window(context), rows, people), context)}
 
 
 class NewestFinishOperator(FinishOperator):
@@ -163,12 +163,14 @@ class NewestFinishOperator(FinishOperator):
         self.staging(context).clear()
 
 
-def _queue(database: Any, notices: Any) -> int:
-    """How many messages of `notices` are new in the outbox."""
+def _queue(database: Any, notices: Any, context: Context) -> int:
+    """How many messages of `notices` are new in the outbox; they lead to the run behind `context`."""
     from wattline.alerts import outbox, recipients
     from wattline.solar import event_types
 
     if not notices:
         return 0
     plants = {notice.mcno for notice in notices if notice.mcno}
-    return outbox.queue(database, notices, recipients.load(database, plants), event_types.load(database))
+    return outbox.queue(
+        database, notices, recipients.load(database, plants), event_types.load(database), run_name(context)
+    )

@@ -33,6 +33,8 @@ from wattline.window import Window
 
 SETTINGS = {"WATTLINE_RETRY_SECONDS": "2", "WATTLINE_HEARTBEAT_MINUTES": "1", "WATTLINE_WATCHDOG_MINUTES": "3"}
 """What is shorter here than elsewhere, so that tests need not wait."""
+PATIENCE = 280
+"""Seconds; far more than a slow and busy machine needs. What does not come by then does not come."""
 PORTS = [name for name in LocalSettings.model_fields if name.startswith("port_")]
 
 
@@ -61,7 +63,7 @@ class Platform:
     def trigger(self, dag_id: str, window: Window) -> str:
         """Queue a run for a window; the id of the run."""
         # A stack that has just come up may not have parsed every DAG yet.
-        until(lambda: dag_id in self.dag_ids(), 90, f"the DAG {dag_id}")
+        until(lambda: dag_id in self.dag_ids(), f"the DAG {dag_id}")
         run_id = f"test__{uuid4().hex[:8]}"
         self.api.trigger(dag_id, run_id, window, window.end)
         self.api.unpause(dag_id)
@@ -80,14 +82,20 @@ class Platform:
         found = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return {task["task_id"]: task for task in found}
 
-    def finished(self, dag_id: str, run_id: str, seconds: float = 180) -> str:
+    def finished(self, dag_id: str, run_id: str, seconds: float = PATIENCE) -> str:
         """The final state of a run, once it has one."""
-        until(lambda: self.state(dag_id, run_id) in ("success", "failed"), seconds, f"{dag_id} {run_id} done")
+        until(lambda: self.state(dag_id, run_id) in ("success", "failed"), f"{dag_id} {run_id} done", seconds=seconds)
         return self.state(dag_id, run_id)
 
     def run(self, dag_id: str, window: Window) -> str:
         """Run a window to its end; the final state."""
         return self.finished(dag_id, self.trigger(dag_id, window))
+
+    def mysql_rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """What a query of the solar database gives."""
+        with self.mysql.transaction() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
 
     def received(self, kind: str) -> list[dict[str, Any]]:
         """What the sink of `mail` or `sms` took."""
@@ -107,7 +115,7 @@ class Platform:
                 process.kill()
             return bool(found)
 
-        until(killed, 60, f"a process of {dag_id}.{task_id}", pause=0.02)
+        until(killed, f"a process of {dag_id}.{task_id}", pause=0.02)
 
     @contextmanager
     def locked(self, table: str, database: str = DATABASE) -> Iterator[None]:
@@ -121,11 +129,11 @@ class Platform:
             connection.close()
 
 
-def until(condition: Callable[[], bool], seconds: float, what: str, pause: float = 0.2) -> None:
+def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE, pause: float = 0.2) -> None:
     """Wait for something that comes by itself."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not after {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"not after {seconds:.0f} s: {what}"
         time.sleep(pause)
 
 
@@ -155,3 +163,10 @@ def platform() -> Iterator[Platform]:
             del os.environ[name]
         if os.environ.get("WATTLINE_KEEP_E2E") is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pauses(platform: Platform) -> Iterator[None]:
+    """After each module all DAGs are paused: their live runs slow down the tests of others, and help none."""
+    yield
+    platform.api.patch("/api/v2/dags?dag_id_pattern=~", {"is_paused": True})

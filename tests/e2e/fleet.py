@@ -24,9 +24,17 @@ def simulate(platform: Platform) -> None:
     platform.wattline("simulate", "--plants", "3", "--seed", "5", *bounds)
 
 
-def register(mysql: MySQLStore, mcno: int, inverters: int, removed_at: datetime | None = None) -> pl.DataFrame:
-    """A plant in Seoul's time zone with inverters of 50 kW; the register's rows."""
-    plant = (mcno, f"Plant {mcno}", None, None, 36.0, 127.0, "Asia/Seoul", "in_use", 50.0 * inverters, INSTALLED)
+def register(
+    mysql: MySQLStore,
+    mcno: int,
+    inverters: int,
+    removed_at: datetime | None = None,
+    *,
+    zone: str = "Asia/Seoul",
+    longitude: float = 127.0,
+) -> pl.DataFrame:
+    """A plant with inverters of 50 kW; the register's rows."""
+    plant = (mcno, f"Plant {mcno}", None, None, 36.0, longitude, zone, "in_use", 50.0 * inverters, INSTALLED)
     mysql.upsert(CUSTOMER, pl.DataFrame([plant], schema=CUSTOMER.schema, orient="row"))
     nothing = {column.name: None for column in INVERTER.columns if column.nullable}
     rows = pl.DataFrame({"mcno": mcno, "invno": range(1, inverters + 1)}).with_columns(

@@ -62,13 +62,13 @@ def test_a_batch_with_a_fifth_of_bad_rows_stores_nothing_and_tells_the_on_call_o
     (verdict,) = platform.mongo["quality_result"].find({"_id.run_id": run_id})
     assert (verdict["rows"], verdict["bad"], verdict["blocked"]) == (1000, 200, True)
 
-    until(lambda: bool(platform.received("mail") and platform.received("sms")), 60, "mail and SMS")
+    until(lambda: bool(platform.received("mail") and platform.received("sms")), "mail and SMS")
     (mail,) = [mail for mail in platform.received("mail") if run_id in mail["text"]]
     for said in ("inverterlog", "gate", "2026-08-03", "200 of 1000 rows are bad", f"/runs/{run_id}"):
         assert said in mail["text"]
     texts = [message for message in platform.received("sms") if "inverterlog" in message["text"]]
     assert len(texts) == 1
-    until(lambda: platform.mongo["inverterlog_fail"].count_documents({"run": run_id}) > 0, 30, "the failed step")
+    until(lambda: platform.mongo["inverterlog_fail"].count_documents({"run": run_id}) > 0, "the failed step")
     (step,) = platform.mongo["inverterlog_fail"].find({"run": run_id})
     assert step["step"] == "gate"
     (staged,) = (platform.stack.settings.data / "staging").glob(f"inverterlog_*{run_id[-8:]}*")

@@ -107,7 +107,7 @@ def test_a_killed_store_is_put_right_by_its_retry_and_a_late_reading_revises_its
     tables.rows(f"UPDATE {{historical}}.tbl_energy_value SET is_bad = 1 WHERE utc_date_time = '{at}' AND is_bad = 0")
     tables.rows(f"DELETE FROM tbl_meter_hourly WHERE {_ON_THE_3RD} AND meter_id > 3")
     run_id = platform.trigger(HOURLY, DAYS)
-    until(lambda: platform.tasks(HOURLY, run_id)["normalize"]["state"] == "success", 120, "normalized hours")
+    until(lambda: platform.tasks(HOURLY, run_id)["normalize"]["state"] == "success", "normalized hours")
     with platform.locked("meter_hourly_quality", MYEMS["energy"]):
         platform.kill(HOURLY, run_id, "store")
     assert platform.finished(HOURLY, run_id) == "success"
@@ -126,9 +126,7 @@ def test_a_killed_store_is_put_right_by_its_retry_and_a_late_reading_revises_its
 
 def test_a_form_in_the_watched_folder_is_loaded(platform: Platform, tables: Tables) -> None:
     folder = platform.stack.settings.data_dir / "offline"
-    until(
-        lambda: not any(path.stat().st_mtime > time.time() - 10 for path in folder.glob("*.xlsx")), 30, "settled forms"
-    )
+    until(lambda: not any(path.stat().st_mtime > time.time() - 10 for path in folder.glob("*.xlsx")), "settled forms")
     assert platform.run(FORMS, DAYS) == "success"
     assert not list(folder.glob("*.xlsx"))
     assert list((folder / "done").glob("*.xlsx"))

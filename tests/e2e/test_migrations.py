@@ -34,7 +34,7 @@ def world(platform: Platform) -> Platform:
         platform.api.unpause(dag_id)
     assert platform.run(DAG, DAYS) == "success"
     names = [entry.name for entries in ENTRIES.values() for entry in entries]
-    until(lambda: all(_state(platform, name).get("watermark") for name in names), 280, "every table's first run", 1)
+    until(lambda: all(_state(platform, name).get("watermark") for name in names), "every table's first run", pause=1)
     return platform
 
 
@@ -66,7 +66,7 @@ def test_a_killed_extract_goes_on_and_a_difference_is_told_and_mended(platform: 
     register(platform.mysql, PLANT, 20, removed_at=utc("2026-06-06T00:00"))
     send(platform.mysql, readings(PLANT, 20, [window.start + timedelta(minutes=n) for n in (2, 7)]))
     run_id = platform.trigger(DAG, window)
-    until(lambda: platform.tasks(DAG, run_id)["inverterlog.plan"]["state"] == "success", 60, "a plan")
+    until(lambda: platform.tasks(DAG, run_id)["inverterlog.plan"]["state"] == "success", "a plan")
     with platform.locked("inverterlog"):
         platform.kill(DAG, run_id, "inverterlog.slices.extract")
     assert platform.finished(DAG, run_id) == "success"

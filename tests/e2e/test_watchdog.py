@@ -27,22 +27,22 @@ def _beats(platform: Platform) -> int:
 @pytest.mark.timeout(900)
 def test_a_scheduler_that_stands_is_told_within_the_period_and_its_return_once(platform: Platform) -> None:
     platform.api.unpause("heartbeat")
-    until(lambda: _beats(platform) >= 2, 300, "two heartbeats")
+    until(lambda: _beats(platform) >= 2, "two heartbeats")
     assert _told(platform) == []
     before = len(platform.received("sms"))
 
     scheduler = next(each for each in platform.stack.airflow_processes() if each.name == "scheduler")
     stop([scheduler], patience=20)
     (newest,) = platform.mongo["server_status"].find().sort("measured_at", -1).limit(1)
-    until(lambda: _told(platform) == [DOWN], (PERIOD + timedelta(minutes=1)).total_seconds(), "the message")
+    until(lambda: _told(platform) == [DOWN], "the message")
     # The watchdog of the stack looks every 15 seconds.
     assert PERIOD < datetime.now(UTC) - newest["measured_at"] < PERIOD + timedelta(seconds=45)
 
     beats = _beats(platform)
     scheduler.start()
-    until(lambda: _beats(platform) > beats, 240, "a heartbeat after the scheduler came back")
-    until(lambda: BACK in _told(platform), 60, "the recovery")
-    until(lambda: _beats(platform) > beats + 1, 180, "another heartbeat")
+    until(lambda: _beats(platform) > beats, "a heartbeat after the scheduler came back")
+    until(lambda: BACK in _told(platform), "the recovery")
+    until(lambda: _beats(platform) > beats + 1, "another heartbeat")
     assert _told(platform) == [DOWN, BACK]
     sms = [each["text"] for each in platform.received("sms")[before:] if "platform" in each["text"]]
     assert len(sms) == 2

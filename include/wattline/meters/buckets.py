@@ -67,13 +67,13 @@ class Buckets:
 
     def take(self, begin: int, end: int) -> Rows:
         """The rows of the buckets from `begin` to `end`, where buckets begin; they are given once."""
-        parts = [np.empty(0, self._dtype)]
+        parts: list[Rows] = []
         for number in range((begin - self._start) // self.seconds, -(-(end - self._start) // self.seconds)):
             if file := self._files.pop(number, None):
                 parts.append(np.fromfile(file, self._dtype))
                 file.unlink()
             parts.extend(self._held.pop(number, []))
-        return np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, self._dtype), *parts])
 
     def _spill(self) -> None:
         """Write what is held to disk, to a file a bucket."""

@@ -132,7 +132,9 @@ def chunks(store: MySQLStore, job: Job) -> Iterator[Chunk]:
             carried = pl.DataFrame(schema=ROWS)
             for begin, stop in _portions(buckets, at, at + stretch * slot, most=4 * _slots_of(CHUNK_ROWS, job) * slot):
                 slots = within(job, begin, stop)
-                readings = pl.concat([carried, _unpacked(buckets.take(begin, stop))], rechunk=True)
+                readings = _unpacked(buckets.take(begin, stop))
+                if not carried.is_empty():
+                    readings = pl.concat([carried, readings], rechunk=True)
                 carried = readings.filter(pl.col("at") >= stop - overlap)
                 if not slots.is_empty():
                     yield Chunk(number, slots, readings, read_at)

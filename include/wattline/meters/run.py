@@ -18,7 +18,7 @@ from wattline.meters.registry import first_holes, hourly_places, read_meters
 from wattline.meters.upgrade import require_unique
 from wattline.window import Window
 
-HOURS_AT_ONCE, HOURS_AT_MOST = 5_000, 20_000
+HOURS_AT_ONCE, HOURS_AT_MOST = 5_000, 8_000
 """About how many hours are compared and written at once: fewer where the database waits, as each write has a price of
 its own, and more where it is the slower one."""
 
@@ -82,3 +82,4 @@ def computed(databases: Databases, planned: Job) -> Iterator[pl.DataFrame]:
         if normalizer is None:
             normalizer = Normalizer.start(planned, bases(databases.historical, planned, chunk))
         yield from normalizer.blocks(chunk)
+        del chunk  # it would stay in memory beside the next one
