@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local import meters
-from local.environment import ADMIN, DATABASE
+from local.environment import DATABASE
 from local.processes import StackError
 from local.servers import HOST, OWNER
 from local.stack import WATTLINE, Report, Stack
@@ -57,7 +57,7 @@ def run(stack: Stack, console: Console, report: Report) -> None:
     start, end = _two_days(datetime.now(SITE_ZONE))
     _run_plants(stack, report, start, end)
     _run_meters(stack, report, start, end)
-    with _airflow(stack) as api:
+    with stack.airflow() as api:
         _settle(stack, api)
     report(f"Running {', '.join(GENERATION)} over the plants' days")
     _wattline(stack, "history", *GENERATION, *_options(start, end), "--chunk", "2d")
@@ -85,7 +85,7 @@ def _run_plants(stack: Stack, report: Report, start: datetime, end: datetime) ->
     until = now - (now - start) % TICK
     _wattline(stack, "history", *PIPELINES, *_options(start, until), "--chunk", "3d")
     report(f"Starting {', '.join(MIGRATIONS)}: their first run brings the old system's other tables")
-    with _airflow(stack) as api:
+    with stack.airflow() as api:
         for dag_id in MIGRATIONS:
             api.unpause(dag_id)
 
@@ -104,7 +104,7 @@ def _run_into_the_gate(stack: Stack, report: Report, window: Window) -> None:
         f"Running the ten minutes from {tick.start:%F %H:%M} UTC alone, as a live run does: "
         f"the gateway of plant {mcno} sends nonsense, the gate stops the batch and tells the on-call"
     )
-    with _airflow(stack) as api:
+    with stack.airflow() as api:
         batch = submit(api, ["inverterlog"], [tick])
         _settle(stack, api)
     report(_told(stack, batch))
@@ -121,10 +121,6 @@ def nonsense_tick(window: Window) -> tuple[int, Window]:
     fault = next(each for each in inside if each.kind is Kind.NONSENSE)
     last = Window(fault.start, fault.end).ticks(TICK)[-1]
     return fault.mcno, Window(last - TICK, last)
-
-
-def _airflow(stack: Stack) -> AirflowApi:
-    return AirflowApi(stack.settings.airflow_url, ADMIN, stack.environment.password(f"airflow_{ADMIN}"))
 
 
 def _settle(stack: Stack, api: AirflowApi) -> None:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import httpx
 
-from local.environment import METADATA, Environment
+from local.environment import ADMIN, METADATA, Environment
 from local.processes import Process, StackError, stop
 from local.servers import HOST, Server, listening
 from local.settings import CHECKOUT, LocalSettings
+from wattline.airflow_api import AirflowApi
+from wattline.errors import WattlineError
 
 WATTLINE = Path(sys.executable).with_name("wattline")
 AIRFLOW = (sys.executable, "-m", "airflow")
@@ -96,6 +98,10 @@ class Stack:
             self.down(report)
             shutil.rmtree(self.settings.data)
 
+    def airflow(self) -> AirflowApi:
+        """A session with Airflow's REST API as its administrator."""
+        return AirflowApi(self.settings.airflow_url, ADMIN, self.environment.password(f"airflow_{ADMIN}"))
+
     def state(self) -> list[State]:
         """How each process is now."""
         return [_state(process) for process in self.processes()]
@@ -120,11 +126,13 @@ class Stack:
             "dag-processor": {},
             "triggerer": {"WATTLINE_PORT_TRIGGER_LOG": self.settings.port_trigger_log},
         }
-        health = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
-        return [
-            self._process(name, (*AIRFLOW, name), self._healthy(health.get(name, name)), taken)
-            for name, taken in ports.items()
-        ]
+        ready = {
+            "api-server": self._healthy("metadatabase"),
+            "scheduler": self._healthy("scheduler"),
+            "dag-processor": self._parsed,
+            "triggerer": self._healthy("triggerer"),
+        }
+        return [self._process(name, (*AIRFLOW, name), ready[name], taken) for name, taken in ports.items()]
 
     def watchdog_process(self) -> Process:
         """The dead-man check, which is no part of Airflow."""
@@ -172,6 +180,18 @@ class Stack:
                 return False
 
         return healthy
+
+    def _parsed(self) -> bool:
+        """Whether Airflow has looked at every DAG file, so that each DAG can be run or its error be read."""
+        if not self._healthy("dag_processor")():
+            return False
+        files = len(list((CHECKOUT / "dags").glob("*.py")))
+        try:
+            with self.airflow() as api:
+                paths = ("/api/v2/dags?limit=1", "/api/v2/importErrors?limit=1")
+                return files <= sum(int(api.get(path)["total_entries"]) for path in paths)
+        except WattlineError:
+            return False
 
     def _start(self, processes: list[Process]) -> None:
         for process in processes:

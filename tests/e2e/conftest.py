@@ -22,7 +22,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from local.environment import ADMIN, DATABASE
+from local.environment import DATABASE
 from local.servers import HOST, OWNER, free_port
 from local.settings import LocalSettings
 from local.stack import WATTLINE, Stack
@@ -56,14 +56,8 @@ class Platform:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def dag_ids(self) -> set[str]:
-        """The DAGs that Airflow knows."""
-        return {dag["dag_id"] for dag in self.get("/api/v2/dags?limit=100")["dags"]}
-
     def trigger(self, dag_id: str, window: Window) -> str:
         """Queue a run for a window; the id of the run."""
-        # A stack that has just come up may not have parsed every DAG yet.
-        until(lambda: dag_id in self.dag_ids(), f"the DAG {dag_id}")
         run_id = f"test__{uuid4().hex[:8]}"
         self.api.trigger(dag_id, run_id, window, window.end)
         self.api.unpause(dag_id)
@@ -152,8 +146,7 @@ def platform() -> Iterator[Platform]:
         environment = stack.environment
         client: MongoClient[dict[str, Any]] = MongoClient(environment.mongodb.url(DATABASE), tz_aware=True)
         mysql = MySQLStore.from_url(environment.mariadb.url(DATABASE))
-        password = environment.password(f"airflow_{ADMIN}")
-        with client, AirflowApi(stack.settings.airflow_url, ADMIN, password) as api:
+        with client, stack.airflow() as api:
             store = MongoStore(client, DATABASE)
             yield Platform(stack, api, mysql, client[DATABASE], store)
         mysql.close()

@@ -9,34 +9,36 @@ import polars as pl
 import pytest
 
 from tests.e2e.conftest import Platform, until
-from tests.e2e.fleet import readings, register, send
+from tests.e2e.fleet import INSTALLED, readings, register, send
 from wattline.alerts.notice import event_id
 from wattline.solar.event_types import NOT_GENERATING
-from wattline.solar.tables import TICK
+from wattline.solar.legacy_tables import POWER_STATION, USERS
+from wattline.solar.tables import CUSTOMER, TICK
+from wattline.storage.store import Condition
 from wattline.window import Window
 
 PLANT, INVERTERS, STANDING = 8501, 3, 3
-MANAGER = {"user_id": "mina8501", "authority": "manager", "phone": "010-0000-8501", "mail": "mina8501@example.org"}
+MANAGER, MAIL, PHONE = "mina8501", "mina8501@example.org", "010-0000-8501"
 RAISING = ("migration_inverter_m10", "inverterlog", "reliability_inverter")
-
-
-def _hours_to_noon() -> int:
-    return 12 - datetime.now(UTC).hour
 
 
 @pytest.fixture(scope="module")
 def past(platform: Platform) -> Window:
     """The last two hours of a plant where it is about noon now; one of its three inverters makes nothing."""
-    newest = datetime.now(UTC) - (datetime.now(UTC) - datetime.min.replace(tzinfo=UTC)) % TICK
+    now = datetime.now(UTC)
+    newest = now - (now - INSTALLED) % TICK
     window = Window(newest - timedelta(hours=2), newest)
-    east = _hours_to_noon()
+    east = 12 - now.hour
     register(platform.mysql, PLANT, INVERTERS, zone=f"Etc/GMT{-east:+d}", longitude=15.0 * east)
     rows = readings(PLANT, INVERTERS, [window.start + timedelta(minutes=n) for n in range(4, 120, 5)])
     power = pl.when(pl.col("invno") == STANDING).then(0.0).otherwise(pl.col("ackw"))
     send(platform.mysql, rows.with_columns(ackw=power))
-    platform.mongo["users"].insert_one({"_id": {"user_id": MANAGER["user_id"]}, **MANAGER, "language": "ko"})
-    station = {"name": "해남 8501호 발전소", "timezone": f"Etc/GMT{-east:+d}", "manager_id": MANAGER["user_id"]}
-    platform.mongo["power_station"].insert_one({"_id": {"mcno": PLANT}, "mcno": PLANT, "owner_id": None, **station})
+    person = (MANAGER, "미나", "manager", PHONE, MAIL, "ko", INSTALLED, None, INSTALLED)
+    platform.mongo_store.upsert(USERS, pl.DataFrame([person], schema=USERS.schema, orient="row"))
+    station = platform.mysql.read(CUSTOMER, [Condition("mcno", "=", PLANT)]).with_columns(
+        name=pl.lit("해남 8501호 발전소"), owner_id=pl.lit(None, pl.String), manager_id=pl.lit(MANAGER)
+    )
+    platform.mongo_store.upsert(POWER_STATION, POWER_STATION.conform(station))
     bounds = ("--from", window.start.isoformat(), "--to", window.end.isoformat())
     platform.wattline("history", *RAISING, *bounds, "--chunk", "1d")
     return window
@@ -51,11 +53,11 @@ def event(platform: Platform, past: Window) -> dict[str, Any]:
 
 
 def _mails(platform: Platform) -> list[dict[str, Any]]:
-    return [mail for mail in platform.received("mail") if mail["to"] == [MANAGER["mail"]]]
+    return [mail for mail in platform.received("mail") if mail["to"] == [MAIL]]
 
 
 def _texts(platform: Platform) -> list[dict[str, Any]]:
-    return [sms for sms in platform.received("sms") if sms["to"].replace("-", "") == "01000008501"]
+    return [sms for sms in platform.received("sms") if sms["to"] == PHONE.replace("-", "")]
 
 
 def _drained(platform: Platform) -> int:
@@ -89,6 +91,6 @@ def test_the_next_live_run_tells_it_once_by_mail_and_sms_and_a_check_ends_it(
     assert platform.mongo["sms_log"].count_documents({"mcno": PLANT}) == 1
 
     assert "2 sent" in platform.wattline("events", "list", "--mcno", str(PLANT))
-    assert "is checked" in platform.wattline("events", "check", identifier, "--by", "mina8501")
+    assert "is checked" in platform.wattline("events", "check", identifier, "--by", MANAGER)
     (checked,) = platform.mongo["event"].find({"mcno": PLANT, "level": "fault"})
-    assert checked["checked_by"] == "mina8501"
+    assert checked["checked_by"] == MANAGER
