@@ -9,7 +9,8 @@ MongoDB `command_queue` (commands `reset` with `finished_at`), `users` (language
 MongoDB `command_history`, `outbox`; the commands leave `command_queue`.
 
 ### If it fails
-Commands stay in the queue until all is done; the next run takes them. Window and interval do not matter.
+Commands stay in the queue until all is done; the next run takes them. One that cannot be told is kept and logged, and
+stops no other. Window and interval do not matter.
 Runbook: `docs/runbooks/platform.md`.
 """
 

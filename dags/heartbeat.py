@@ -1,11 +1,12 @@
 """### What
 Says every five minutes whether the platform works: disk, memory and load of the machine, both databases, how fresh
-every pipeline's result and every gateway's word is. Administrators are told once when something goes down, and once
-when it is back. `wattline watchdog`, outside Airflow, tells when heartbeat itself is silent.
+every pipeline's result and every gateway's word is, and whether messages leave. Administrators are told once when
+something goes down, and once when it is back. `wattline watchdog`, outside Airflow, tells when heartbeat itself is
+silent, and when messages do not leave.
 
 ### Inputs
 The machine; MySQL; MongoDB `migration_state` (newest complete windows), `inverter`, `client_status`, `power_station`,
-`users`, and the `server_status` of the run before.
+`users`, `outbox`, and the `server_status` of the run before.
 
 ### Outputs
 MongoDB `server_status` (one document a run), `event` and `event_log` (301), `outbox`.
@@ -42,11 +43,15 @@ with pipeline(
     step=timedelta(minutes=settings().heartbeat_minutes),
 ):
     server = ServerStatusOperator(task_id="collect_server_status")
-    pipelines, gateways = (
-        CollectOperator(task_id=f"collect_{name}", collector=f"wattline.{module}:freshness", conn_id="solar_mongo")
-        for name, module in (("pipelines", "platform.pipelines"), ("gateways", "solar.gateways"))
-    )
+    collected = [
+        CollectOperator(
+            task_id=f"collect_{module.rpartition('.')[2]}",
+            collector=f"wattline.{module}:freshness",
+            conn_id="solar_mongo",
+        )
+        for module in ("platform.pipelines", "solar.gateways", "platform.messages")
+    ]
     store = StoreStatusOperator(task_id="store_server_status")
     queue = QueueStatusOperator(task_id="queue_messages")
-    [server, pipelines, gateways] >> store >> queue
+    [server, *collected] >> store >> queue
     queue >> NewestFinishOperator(task_id="finish", covers=["heartbeat"], outlets=[DONE])

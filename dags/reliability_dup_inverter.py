@@ -1,17 +1,18 @@
 """### What
 Reports every day the inverters that are in the register twice: with the same serial number, or with the same number
-behind the same gateway address. Administrators are told of each once.
+behind the same address and port of a gateway. Administrators are told once of each that lasts, and again when a pair
+that was gone is back.
 
 ### Inputs
-MongoDB `inverter` (those in use), `remote_ip` (where gateways call from).
+MongoDB `inverter` (those in use at the end of the window) and `remote_ip` (where gateways call from), as they are now.
 
 ### Outputs
-MongoDB `duplicate_inverter` (one document a pair, with when it was found, seen and gone), `event` and `event_log`
-(302), `outbox`.
+MongoDB `duplicate_inverter` (one document a pair, with when it was found, seen, gone, and queued to be told), `event`
+and `event_log` (302); by live runs `outbox`.
 
 ### If it fails
-The report stays as it was; the next run, or this one when cleared, brings it up to date. Nobody is told twice.
-Runbook: `docs/runbooks/platform.md`.
+The next run, or this one when cleared, brings report and events up to date, and the next live run tells what nobody was
+told of. A run that is older than the report changes nothing. Runbook: `docs/runbooks/platform.md`.
 """
 
 from datetime import timedelta

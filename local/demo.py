@@ -38,12 +38,13 @@ SETTLE_SECONDS = 300
 NOTICE_SECONDS = 60
 PIPELINES = ("migration_inverter_m10", "inverterlog")
 MIGRATIONS = ("migration_minute_10", "migration_day_1", "migration_daygeneration_d01")
-GENERATION = (
+COMPUTED = (
     "time_generation",
     "mysql_total_generation",
     "generation_summary",
     "statistics_inverter_avg",
     "statistics_inverter_median",
+    "reliability_inverter",
 )
 
 
@@ -59,8 +60,8 @@ def run(stack: Stack, console: Console, report: Report) -> None:
     _run_meters(stack, report, start, end)
     with stack.airflow() as api:
         _settle(stack, api)
-    report(f"Running {', '.join(GENERATION)} over the plants' days")
-    _wattline(stack, "history", *GENERATION, *_options(start, end), "--chunk", "2d")
+    report(f"Running {', '.join(COMPUTED)} over the plants' days")
+    _wattline(stack, "history", *COMPUTED, *_options(start, end), "--chunk", "2d")
     _run_into_the_gate(stack, report, Window(start, end))
     report(f"This is what there is at {datetime.now(UTC):%H:%M} UTC; the live pipelines add a tick every ten minutes")
     for table in (_mysql_rows(stack), _mongo_rows(stack), _quarantine(stack), _mails(stack), _messages(stack)):
@@ -69,6 +70,8 @@ def run(stack: Stack, console: Console, report: Report) -> None:
     for table in (meters.meters(stack.environment), meters.hours_by_reason(stack.environment)):
         console.print(table)
     report(meters.closure(stack.environment))
+    report("The newest events of the plants; a history run records them, and tells nobody")
+    _wattline(stack, "events", "list", "--limit", "12")
     report("A plant's day; `wattline generation show --help` has months and years")
     _wattline(stack, "generation", "show", str(FIRST_MCNO), "--day", f"{start:%F}")
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from wattline_operators.base import PipelineOperator, is_live, open_documents, open_store
+from wattline_operators.base import PipelineOperator, is_live, open_documents, open_store, run_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,7 +48,8 @@ class DrainOperator(PipelineOperator):
         given = settings()
         channels = Channels(given.mail_url.get_secret_value(), given.sms_url.get_secret_value())
         with open_documents(MONGO_CONN_ID) as database:
-            counts = asdict(drain(database, channels, datetime.now(UTC), self.limit, self.budget))
+            run = run_name(context)
+            counts = asdict(drain(database, channels, datetime.now(UTC), self.limit, self.budget, run=run))
         self.log.info("Outbox: %s", counts)
         return counts
 

@@ -44,18 +44,17 @@ class StoreStatusOperator(PipelineOperator):
         from wattline.platform import events, heartbeat, status
 
         at, staging = self.window(context).end, self.staging(context)
-        checks = pl.concat(staging.read(f"checks_{name}") for name in ("server", "pipelines", "gateways"))
+        now, period = datetime.now(UTC), timedelta(minutes=self.step)
+        checks = pl.concat(staging.read(f"checks_{name}") for name in ("server", "pipelines", "gateways", "messages"))
         with open_documents(MONGO_CONN_ID) as database:
-            if not is_live(context) or status.newer(database, at):
+            live = is_live(context)
+            if live and (ahead := status.remove_future(database, max(at, now) + period)):
+                self.log.warning("Removed %d documents of the future: a clock was ahead", ahead)
+            if not live or status.newer(database, at):
                 self.log.info("Only measured: %s", checks.to_dicts())
                 return {"stored": False}
-            document = heartbeat.status(
-                status.before(database, at),
-                checks,
-                at=at,
-                measured_at=datetime.now(UTC),
-                period=timedelta(minutes=self.step),
-            )
+            before = status.before(database, at)
+            document = heartbeat.status(before, checks, at=at, measured_at=now, period=period)
             people = [person.name for person in recipients.load(database, ()).administrators]
             document = heartbeat.with_gateways(document, staging.read("gateways"), people)
             status.store(database, document)
@@ -80,7 +79,10 @@ class QueueStatusOperator(PipelineOperator):
 
 
 class CompleteCommandsOperator(PipelineOperator):
-    """Move finished resets to `command_history` and queue an SMS to the number that each names, once."""
+    """Move finished resets to `command_history` and queue an SMS to the number that each names, once.
+
+    A command that cannot be told is logged, and stops no other.
+    """
 
     def run_step(self, context: Context) -> dict[str, int]:
         """Keep, queue, then remove; return how many commands and messages."""
@@ -91,8 +93,19 @@ class CompleteCommandsOperator(PipelineOperator):
             if not done:
                 return {"commands": 0, "queued": 0}
             commands.keep(database, done)
-            queued = _queue(database, commands.notices(done, commands.languages(database)), context)
+            languages = commands.languages(database)
+            queued = sum(self._tell(database, command, languages, context) for command in done)
             return {"commands": commands.remove(database, done), "queued": queued}
+
+    def _tell(self, database: Any, command: dict[str, Any], languages: Any, context: Context) -> int:
+        from wattline.solar import commands
+
+        try:
+            notice = commands.notice(command, languages)
+            return _queue(database, [notice] if notice else [], context)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            self.log.exception("Command %s is kept in command_history, and nobody is told of it", command["_id"])
+            return 0
 
 
 class ExpireSessionsOperator(PipelineOperator):
@@ -107,7 +120,10 @@ class ExpireSessionsOperator(PipelineOperator):
 
 
 class StoreDuplicatesOperator(PipelineOperator):
-    """Bring the report of inverters that are registered twice up to date by the staged `pairs`, and its events."""
+    """Bring the report of inverters that are registered twice up to date by the staged `pairs`, and its events.
+
+    A run that is older than what is stored changes nothing.
+    """
 
     def run_step(self, context: Context) -> dict[str, int]:
         """Store; return how many pairs there are, and how many are new."""
@@ -116,21 +132,31 @@ class StoreDuplicatesOperator(PipelineOperator):
 
         at, pairs = self.window(context).end, self.staging(context).read("pairs")
         with open_documents(MONGO_CONN_ID) as database:
+            if duplicates.newer(database, at):
+                self.log.info("The report is newer than %s, and stays as it is", at)
+                return {"pairs": pairs.height, "new": 0}
+            # First what a run that was killed has stored and not recorded.
+            events.record(database, duplicates.events(duplicates.report(database)))
             new = duplicates.store(database, pairs, at)
             events.record(database, duplicates.events(duplicates.report(database)))
         return {"pairs": pairs.height, "new": new}
 
 
 class QueueDuplicatesOperator(PipelineOperator):
-    """Queue one message to the administrators an inverter that was found to be registered twice; live runs only."""
+    """Queue one message to the administrators an inverter that is registered twice; only in the newest, live run."""
 
     def run_step(self, context: Context) -> dict[str, int]:
-        """Queue; return how many messages are new."""
+        """Queue what was not queued by a run before; return how many messages are new."""
         from wattline.solar import duplicates
 
+        at = self.window(context).end
         with open_documents(MONGO_CONN_ID) as database:
-            found = duplicates.report(database) if is_live(context) else []
-            return {"queued": _queue(database, duplicates.notices(found, self.window(context).end), context)}
+            if not is_live(context) or duplicates.newer(database, at):
+                return {"queued": 0}
+            notices = duplicates.notices(duplicates.report(database), at)
+            new = _queue(database, notices, context)
+            duplicates.queued(database, notices, at)
+            return {"queued": new}
 
 
 class QueueDigestsOperator(PipelineOperator):

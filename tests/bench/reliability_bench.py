@@ -62,18 +62,23 @@ def run(store: MongoStore, fleet: pl.DataFrame, window: Window) -> Measured:
         return found
 
     inputs = {"targets": fleet}
-    logs = step("collect logs", lambda: collect_reliability.ticks(store, window, inputs))
+    logs = step("collect logs", lambda: collect_reliability.logs(store, window, inputs))
     inputs |= {"good_ticks": logs["ticks"]}
-    inputs |= step("collect states", lambda: collect_reliability.states(store, window, inputs))
+    inputs |= step("collect states", lambda: _states(store, window, inputs))
     found = step("check", lambda: check(window, inputs))
 
     def write() -> None:
         store_events(store.database, found["event"], window.end)
-        for table, name in ((EVENT_LOG, "event_log"), (RUN_ALERT, "run_alert"), (RUN_ALERT_LOG, "run_alert_log")):
+        for table, name in ((RUN_ALERT_LOG, "run_alert_log"), (RUN_ALERT, "run_alert"), (EVENT_LOG, "event_log")):
             store.upsert(table, found[name])
 
     step("store", write)
     return measured
+
+
+def _states(store: MongoStore, window: Window, inputs: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    collectors = (collect_reliability.states, collect_reliability.events)
+    return {name: frame for collect in collectors for name, frame in collect(store, window, inputs).items()}
 
 
 def measure(server: RunningServer, inverters: int) -> dict[str, Measured]:

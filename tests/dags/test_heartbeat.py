@@ -35,7 +35,7 @@ def test_no_two_pipelines_are_told_by_the_same_table() -> None:
 
 def test_the_steps_of_heartbeat_are_visible(bag: DagBag) -> None:
     dag = bag.dags["heartbeat"]
-    for task_id in ("collect_server_status", "collect_pipelines", "collect_gateways"):
+    for task_id in ("collect_server_status", "collect_pipelines", "collect_gateways", "collect_messages"):
         assert dag.get_task(task_id).downstream_task_ids == {"store_server_status"}
     for task_id, following in pairwise(["store_server_status", "queue_messages", "finish"]):
         assert dag.get_task(task_id).downstream_task_ids == {following}

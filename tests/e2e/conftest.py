@@ -109,7 +109,7 @@ class Platform:
                 process.kill()
             return bool(found)
 
-        until(killed, f"a process of {dag_id}.{task_id}", pause=0.02)
+        until(killed, f"a process of {dag_id}.{task_id}", pause=0.05)
 
     @contextmanager
     def locked(self, table: str, database: str = DATABASE) -> Iterator[None]:
@@ -123,7 +123,7 @@ class Platform:
             connection.close()
 
 
-def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE, pause: float = 0.2) -> None:
+def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE, pause: float = 0.5) -> None:
     """Wait for something that comes by itself."""
     deadline = time.monotonic() + seconds
     while not condition():

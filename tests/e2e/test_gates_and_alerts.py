@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -62,12 +63,17 @@ def test_a_batch_with_a_fifth_of_bad_rows_stores_nothing_and_tells_the_on_call_o
     (verdict,) = platform.mongo["quality_result"].find({"_id.run_id": run_id})
     assert (verdict["rows"], verdict["bad"], verdict["blocked"]) == (1000, 200, True)
 
-    until(lambda: bool(platform.received("mail") and platform.received("sms")), "mail and SMS")
-    (mail,) = [mail for mail in platform.received("mail") if run_id in mail["text"]]
+    def mails() -> list[dict[str, Any]]:
+        return [mail for mail in platform.received("mail") if run_id in mail["text"]]
+
+    def texts() -> list[dict[str, Any]]:
+        return [message for message in platform.received("sms") if "inverterlog" in message["text"]]
+
+    until(lambda: bool(mails() and texts()), "mail and SMS")
+    (mail,) = mails()
     for said in ("inverterlog", "gate", "2026-08-03", "200 of 1000 rows are bad", f"/runs/{run_id}"):
         assert said in mail["text"]
-    texts = [message for message in platform.received("sms") if "inverterlog" in message["text"]]
-    assert len(texts) == 1
+    assert len(texts()) == 1
     until(lambda: platform.mongo["inverterlog_fail"].count_documents({"run": run_id}) > 0, "the failed step")
     (step,) = platform.mongo["inverterlog_fail"].find({"run": run_id})
     assert step["step"] == "gate"

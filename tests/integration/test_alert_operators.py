@@ -24,7 +24,8 @@ pytestmark = pytest.mark.integration
 
 
 def context(run_type: str = "scheduled") -> Any:
-    return {"params": {}, "dag_run": SimpleNamespace(run_type=run_type)}
+    dag = SimpleNamespace(dag_id="alert_outbox")
+    return {"params": {}, "dag": dag, "run_id": "r1", "dag_run": SimpleNamespace(run_type=run_type)}
 
 
 def test_what_waits_is_sent_logged_and_escalated(
@@ -53,7 +54,7 @@ def test_what_waits_is_sent_logged_and_escalated(
         sent = alerts.DrainOperator(task_id="send").run_step(context())
         assert (sent["sent"], len(sinks.got("mail")), len(sinks.got("sms"))) == (4, 2, 2)
         assert alerts.LogSmsOperator(task_id="log").run_step(context()) == {"logged": 2}
-        # The fault has been told a day ago, and nobody has looked.
+        # The fault has been told long ago, and nobody has looked.
         database["outbox"].update_many({}, {"$set": {"sent_at": at}})
         escalate = alerts.EscalateOperator(task_id="escalate")
         assert escalate.run_step(context("manual")) == {"queued": 0}

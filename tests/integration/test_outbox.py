@@ -16,10 +16,11 @@ from tests import alert_world
 from tests.alert_world import Sinks, noon, notice, queue, settle, states, store_event
 from wattline.alerts import outbox, recipients
 from wattline.alerts.acknowledge import check
-from wattline.alerts.attempt import GIVE_UP, LEASE
+from wattline.alerts.attempt import LEASE
 from wattline.alerts.deliver import Channels, drain
 from wattline.alerts.escalation import escalate
-from wattline.alerts.notice import event_id, event_key
+from wattline.alerts.notice import Notice, event_id, event_key
+from wattline.alerts.outbox import GIVE_UP
 
 pytestmark = pytest.mark.integration
 
@@ -131,6 +132,23 @@ def test_a_message_of_an_event_that_was_closed_or_checked_is_dropped(database: D
     assert not sinks.got("mail")
 
 
+def test_of_an_outage_that_ended_before_it_was_told_nobody_hears(database: Database[Any], sinks: Sinks) -> None:
+    name, now = event(0, 0, 301), datetime.now(UTC)
+    store_event(database, name)
+    queue(database, notice(name, "raised", now - MINUTE))
+    # Its sender dies, so the end is queued for who may have heard; then it shows that nothing had left.
+    died(database, now, channel="sms")
+    store_event(database, name, cleared_at=now)
+    queue(database, notice(name, "restart", now))
+    for minutes in (6, 8):
+        drain(database, sinks.channels, now + minutes * MINUTE)
+    assert {(one["transition"], one["status"]) for one in database["outbox"].find()} == {
+        ("raised", "dropped"),
+        ("restart", "dropped"),
+    }
+    assert sinks.got("sms") == sinks.got("mail") == []
+
+
 def test_dropping_by_key_leaves_what_was_sent(database: Database[Any], sinks: Sinks) -> None:
     name = raised(database)
     drain(database, Channels(mail_url=sinks.mail_url), noon())
@@ -157,12 +175,94 @@ def test_a_message_is_given_up_after_a_day_and_administrators_hear_of_it(databas
     nowhere = Channels(mail_url="mailto://127.0.0.1:9/?from=wattline@example.org")
     drain(database, nowhere, noon())
     # Two connections found nobody: each put one mail off.
-    drain(database, nowhere, noon() + GIVE_UP)
+    end = ends_waiting(database)
+    drain(database, nowhere, end)
     assert states(database)["raised", OWNER, "mail"] == "failed"
-    drain(database, sinks.channels, noon() + GIVE_UP + MINUTE)
+    reasons = {one["channel"]: one["reason"] for one in database["outbox"].find({"transition": "raised"})}
+    assert reasons["mail"].startswith("given up: the mail server cannot be spoken to")
+    drain(database, sinks.channels, end + 5 * MINUTE)
     told = [one for one in sinks.got("mail") if one["to"] == ["anna@example.org"]]
-    assert len(told) == 2
+    assert len(told) == 4
     assert "may not have arrived" in told[0]["subject"]
+
+
+def ends_waiting(database: Database[Any]) -> datetime:
+    """When everything is given up that is stored: a day after it was due, or stored where that is later."""
+    ends: set[datetime] = set()
+    for one in database["outbox"].find():
+        ends.add(one["expires_at"])
+        assert one["expires_at"] == max(one["due_at"], one["stored_at"]) + GIVE_UP or one["attempts"]
+    return max(ends)
+
+
+def test_what_is_told_late_has_its_day(database: Database[Any], sinks: Sinks) -> None:
+    # Runs were left out: the fault is told nearly a day after it began, and the mail server is down then.
+    began = datetime.now(UTC).replace(microsecond=0) - GIVE_UP + MINUTE
+    raised(database, event(0, 0, 301, began))
+    sinks.fail("mail")
+    drain(database, sinks.channels, began + GIVE_UP)
+    sinks.fail("mail", False)
+    drain(database, sinks.channels, began + GIVE_UP + timedelta(hours=1))
+    assert {one["to"][0] for one in sinks.got("mail")} == {"root@example.org", "anna@example.org"}
+
+
+def test_what_was_never_tried_is_given_up_after_a_day_too(database: Database[Any], sinks: Sinks) -> None:
+    raised(database)
+    people = recipients.load(database).of(1, ["manager"])
+    for key, transition in (({"digest": "daily", "user": "mina", "day": "x"}, "digest"), ({"command": "c"}, "reset")):
+        values = {"day": "x"} if transition == "digest" else {}
+        queue(database, Notice(key, transition, None, None, 0, noon(), values, to=tuple(people)))  # type: ignore[arg-type]
+    drain(database, Channels(), ends_waiting(database) - MINUTE)
+    assert set(states(database).values()) == {"waiting"}
+    # The outbox was paused for a week.
+    counts = drain(database, sinks.channels, noon() + timedelta(days=7))
+    assert counts.failed == 4 + 1 + 2
+    assert {one["to"][0] for one in sinks.got("mail")} == {"root@example.org", "anna@example.org"}
+    assert {one["to"] for one in sinks.got("sms")} == {"01099990001"}
+    assert {one["reason"] for one in database["outbox"].find({"status": "failed"})} == {
+        "given up: nobody sent it for a day: alert_outbox was paused, or its channel has no URL"
+    }
+
+
+def test_a_lost_message_is_told_by_the_other_channel(database: Database[Any], sinks: Sinks) -> None:
+    raised(database)
+    database["outbox"].update_many({"recipient": "mina"}, {"$set": {"status": "failed", "reason": "gone"}})
+    database["outbox"].delete_many({"recipient": OWNER})
+    drain(database, sinks.channels, noon(), run="alert_outbox/r1")
+    # Anna has no number: she is told of a lost mail by mail.
+    told = {
+        (one["recipient"], one["channel"], one["key"]["message"].rpartition(".")[2]) for one in undelivered(database)
+    }
+    assert told == {("root", "sms", "mail"), ("root", "mail", "sms"), ("anna", "mail", "mail"), ("anna", "mail", "sms")}
+    (sms,) = sinks.got("sms")
+    assert sms["type"] == "SMS"
+    for mail in sinks.got("mail"):
+        assert "alerts.md#what-a-messages-state-says" in mail["text"]
+        assert "/dags/alert_outbox/runs/r1" in mail["text"]
+
+
+def undelivered(database: Database[Any]) -> list[dict[str, Any]]:
+    return list(database["outbox"].find({"transition": "undelivered"}))
+
+
+def test_what_is_lost_is_told_when_there_is_an_administrator_again(database: Database[Any], sinks: Sinks) -> None:
+    raised(database)
+    database["outbox"].update_many({}, {"$set": {"status": "unknown"}})
+    database["users"].delete_one({"user_id": "root"})
+    database["users"].update_one({"user_id": "anna"}, {"$set": {"mail": None}})
+    drain(database, sinks.channels, noon())
+    assert undelivered(database) == []
+    database["users"].update_one({"user_id": "anna"}, {"$set": {"mail": "anna@example.org"}})
+    for minute in (1, 2):
+        drain(database, sinks.channels, noon() + minute * MINUTE)
+    assert len(undelivered(database)) == len(sinks.got("mail")) == 4
+
+
+def test_what_is_stored_goes_after_a_year(database: Database[Any]) -> None:
+    raised(database)
+    index = database["outbox"].index_information()["stored_at_1"]
+    assert index["expireAfterSeconds"] == 400 * 86_400
+    assert all(isinstance(one["stored_at"], datetime) for one in database["outbox"].find())
 
 
 def died(database: Database[Any], at: datetime, **which: Any) -> None:
@@ -227,6 +327,8 @@ def test_a_flood_becomes_one_summary(database: Database[Any], sinks: Sinks) -> N
     assert drain(database, sinks.channels, noon()).summarised == 29
     (mail,) = sinks.got("mail")
     assert "29 more messages" in mail["subject"]
+    assert "alerts.md#somebody-was-told-too-much" in mail["text"]
+    assert "/dags/alert_outbox" in mail["text"]
     assert mail["text"].count("communication error") == 29
     # More within the hour waits for its end; what was summarised is told to be over.
     raised(database, event(invno=99, type=202))
@@ -267,6 +369,50 @@ def test_an_unchecked_fault_is_told_to_the_manager_and_then_to_administrators(
     assert name in sinks.got("mail")[-1]["text"]
 
 
+def escalations(database: Database[Any], at: datetime) -> set[str]:
+    escalate(database, alert_world.TYPES, at)
+    return set(database["outbox"].distinct("recipient", {"transition": "escalated"}))
+
+
+def test_a_fault_s_time_runs_from_when_a_summary_told_it(database: Database[Any], sinks: Sinks) -> None:
+    late = noon().replace(hour=14)  # 23:00 in Seoul
+    for invno in range(1, 31):
+        raised(database, event(invno=invno, type=202, at=late))
+    seven, hour = late + timedelta(hours=8), timedelta(hours=1)
+    assert escalations(database, seven - MINUTE) == set()
+    assert drain(database, sinks.channels, seven).summarised == 30
+    assert escalations(database, seven + hour - MINUTE) == set()
+    assert escalations(database, seven + hour + MINUTE) == {"mina"}
+    assert escalations(database, seven + 2 * hour - MINUTE) == {"mina"}
+    assert escalations(database, seven + 2 * hour + MINUTE) == {"mina", "root", "anna"}
+
+
+def test_a_summary_that_waits_has_told_nobody(database: Database[Any], sinks: Sinks) -> None:
+    for invno in range(1, 31):
+        raised(database, event(invno=invno, type=202))
+    assert drain(database, Channels(sms_url=sinks.sms_url()), noon()).summarised == 30
+    assert escalations(database, noon() + timedelta(hours=3)) == set()
+
+
+def test_a_failed_address_does_not_begin_a_fault_s_time(database: Database[Any], sinks: Sinks) -> None:
+    late = noon().replace(hour=14)
+    name = raised(database, event(at=late))
+    seven = late + timedelta(hours=8)
+    database["outbox"].update_many({"recipient": OWNER}, {"$set": {"address": "nonsense"}})
+    # While others may still be told, the failures say nothing.
+    database["outbox"].update_many({"recipient": "mina"}, {"$set": {"due_at": seven + MINUTE}})
+    assert drain(database, sinks.channels, seven).failed == 2
+    assert escalations(database, seven) == set()
+    assert drain(database, sinks.channels, seven + MINUTE).sent > 0
+    assert escalations(database, seven + timedelta(minutes=60)) == set()
+    assert escalations(database, seven + timedelta(minutes=62)) == {"mina"}
+    # Where nobody at all could be told, it runs from the raise.
+    database["outbox"].delete_many({"transition": "escalated"})
+    failed = {"status": "failed", "sent_at": None, "escalation": "owed"}
+    database["outbox"].update_many({"event": name, "transition": "raised"}, {"$set": failed})
+    assert escalations(database, seven) == {"root", "anna"}
+
+
 def test_a_check_stops_the_escalation_and_is_written_down(database: Database[Any], sinks: Sinks) -> None:
     name = raised(database)
     drain(database, sinks.channels, noon())
@@ -303,6 +449,21 @@ def test_a_plant_without_anybody_is_seen_and_escalated(database: Database[Any], 
     assert escalate(database, alert_world.TYPES, noon() + timedelta(hours=1)) > 0
     drain(database, sinks.channels, noon() + timedelta(hours=1))
     assert {one["to"][0] for one in sinks.got("mail")} == {"root@example.org", "anna@example.org"}
+
+
+@pytest.mark.parametrize("zone", ["Asia/Nowhere", "Asia", "../etc/passwd", 9])
+def test_a_plant_whose_time_zone_is_none_silences_nobody(
+    database: Database[Any], zone: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    database["power_station"].update_one({"mcno": 1}, {"$set": {"timezone": zone}})
+    database["power_station"].update_one({"mcno": 2}, {"$set": {"timezone": "Europe/Berlin"}})
+    raised(database)
+    raised(database, event(2))
+    assert len(states(database)) == 6
+    texts = {one["mcno"]: one["message"]["text"] for one in database["outbox"].find({"channel": "mail"})}
+    assert "(Asia/Seoul)" in texts[1]
+    assert "(Europe/Berlin)" in texts[2]
+    assert f"Plant 1: {zone!r} is no time zone" in caplog.text
 
 
 def test_owners_with_an_account_get_their_language_and_address(database: Database[Any]) -> None:

@@ -10,11 +10,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pymongo.errors import WriteError
 
 from tests.integration.pipeline_runs import Killed, Platform
 from wattline import settings as settings_module
 from wattline.errors import TransientError
+from wattline.platform import status
 from wattline.platform.sessions import expire
+from wattline.platform.watchdog import Heartbeat
+from wattline.solar import commands, duplicates
 from wattline.solar.availability import RELIABILITY_DAY
 from wattline.solar.legacy_tables import EVENT, POWER_STATION, REMOTE_IP, USERS
 from wattline.solar.tables import CUSTOMER, INVERTER, TICK_ROW
@@ -180,6 +184,35 @@ def test_all_gateways_silent_is_told_to_administrators(platform: Platform) -> No
     assert newest["gateways"]["plants"] == 1
 
 
+def test_documents_of_the_future_blind_nobody(platform: Platform) -> None:
+    _beat(platform, 0)
+    ahead = datetime.now(UTC) + timedelta(days=1)
+    collection = platform.database["server_status"]
+    ordinary = collection.find_one({})
+    assert ordinary is not None
+    for at in (ahead, ahead + STEP):
+        collection.insert_one(ordinary | {"_id": {"at": at}, "at": at, "measured_at": at})
+    assert _beat(platform, 5)["store_server_status"]["stored"]
+    assert [each["at"] for each in collection.find().sort("at")] == [NOON, NOON + STEP]
+    # Ahead of its run's own time, and of no other: it is a later run's.
+    later = NOON + 2 * STEP
+    collection.insert_one(ordinary | {"_id": {"at": later}, "at": later, "measured_at": later})
+    assert _beat(platform, 5)["store_server_status"] == {"stored": False}
+
+
+def test_messages_that_do_not_leave_are_a_subject_and_the_watchdog_hears_of_it(platform: Platform) -> None:
+    _beat(platform, 0)
+    waiting = {"event": "x", "transition": "raised", "recipient": "boss", "channel": "sms", "status": "waiting"}
+    documents(platform.database, "outbox").insert_one({"_id": "x", **waiting, "due_at": NOON, "attempts": 0})
+    assert _beat(platform, 25)["store_server_status"]["down"] == ["all gateways"]
+    assert "messages by SMS" in _beat(platform, 30)["store_server_status"]["down"]
+    document = status.newest(platform.database, datetime.now(UTC))
+    assert document is not None
+    (trouble,) = Heartbeat.of(document).troubles.items()
+    assert trouble[0] == "messages by SMS"
+    assert "waiting since 2026-11-20 03:00 UTC: not tried yet" in trouble[1].reason
+
+
 def test_a_pipeline_that_stands_is_down_and_who_never_ran_is_not(platform: Platform) -> None:
     record(platform.database, "inverterlog", Window(NOON - 2 * STEP, NOON))
     _beat(platform, 0)
@@ -213,7 +246,6 @@ def test_a_finished_reset_moves_to_the_history_and_its_number_is_told_once(
             _command(5, phone=None),
         ]
     )
-    from wattline.solar import commands
 
     def killed(*_: Any) -> int:
         raise Killed
@@ -230,6 +262,43 @@ def test_a_finished_reset_moves_to_the_history_and_its_number_is_told_once(
     (message,) = platform.database["outbox"].find()
     assert (message["_id"]["transition"], message["_id"]["channel"]) == ("reset", "sms")
     assert message["language"] == "ko"
+
+
+def test_a_command_that_cannot_be_told_stops_no_other(platform: Platform) -> None:
+    queue, history = (documents(platform.database, f"command_{name}") for name in ("queue", "history"))
+    queue.insert_many(
+        [
+            _command(1, phone=1000000001),
+            _command(2, finished_at="2026-11-20T03:05:00Z"),
+            _command(3, phone=["010-0000-0001"]),
+            _command(4, mcno={"number": 1}),
+            _command(5, finished_at=datetime(9999, 12, 31, 23, tzinfo=UTC)),
+            _command(6),
+        ],
+        bypass_document_validation=True,
+    )
+    platform.database["users"].update_one(
+        {"_id.user_id": "admin"}, {"$set": {"phone": 5}}, bypass_document_validation=True
+    )
+    assert _complete(platform) == {"commands": 5, "queued": 1}
+    assert _complete(platform) == {"commands": 0, "queued": 0}
+    assert [each["_id"] for each in history.find().sort("_id")] == ["c1", "c3", "c4", "c5", "c6"]
+    assert [each["_id"] for each in queue.find()] == ["c2"], "only a date says that it is finished"
+    assert [each["key"] for each in platform.database["outbox"].find()] == [{"command": "c6"}]
+    with pytest.raises(TypeError, match="no text"):
+        commands.notice(_command(3, phone=["010-0000-0001"]), {})
+
+
+@pytest.mark.parametrize("wrong", [{"phone": 1000000001}, {"finished_at": "2026-11-20T03:05:00Z"}])
+def test_the_queue_of_commands_takes_no_number_for_a_phone_and_no_text_for_a_time(
+    platform: Platform, wrong: dict[str, Any]
+) -> None:
+    queue = documents(platform.database, "command_queue")
+    with pytest.raises(WriteError, match="failed validation"):
+        queue.insert_one(_command(1, **wrong))
+    for name in wrong:
+        queue.insert_one(_command(2, **{name: None}))
+        queue.insert_one({key: value for key, value in _command(3).items() if key != name})
 
 
 def test_idle_sessions_expire_forty_minutes_after_their_last_use(platform: Platform) -> None:
@@ -255,26 +324,128 @@ def _days(platform: Platform, dag_id: str, day: int, **options: Any) -> dict[str
     return platform.start(dag_id, Window(start, start + timedelta(days=1)), **options)
 
 
-def test_inverters_registered_twice_are_reported_and_told_once(platform: Platform) -> None:
+def _call(platform: Platform, mcno: int, port: int = 502) -> None:
+    """The gateway of a plant calls from the address that all have, and from a port."""
     at = datetime(2026, 11, 1, tzinfo=UTC)
-    calls = [{"mcno": mcno, "ip": "203.0.113.5", "port": 502, "called_at": at} for mcno in (1, 2)]
-    platform.mongo.upsert(
-        REMOTE_IP, _rows(REMOTE_IP, *[row | {"bytes_received": 0, "updated_at": at} for row in calls])
-    )
+    call = {"mcno": mcno, "ip": "203.0.113.5", "port": port, "called_at": at, "bytes_received": 0, "updated_at": at}
+    platform.mongo.upsert(REMOTE_IP, _rows(REMOTE_IP, call))
+
+
+def _open_302(platform: Platform) -> int:
+    return int(platform.database["event"].count_documents({"type": 302, "cleared_at": None}))
+
+
+def test_inverters_registered_twice_are_reported_and_told_once(platform: Platform) -> None:
+    _call(platform, 1)
+    _call(platform, 2)
     assert _days(platform, "reliability_dup_inverter", 20)["store_duplicates"] == {"pairs": 2, "new": 2}
     assert _days(platform, "reliability_dup_inverter", 20)["queue_messages"] == {"queued": 0}
     assert _days(platform, "reliability_dup_inverter", 21)["store_duplicates"] == {"pairs": 2, "new": 0}
     assert _messages(platform) == [("raised", "admin", "mail")] * 2
     assert "203.0.113.5:502" in str(platform.database["outbox"].find_one())
 
-    platform.mongo.upsert(REMOTE_IP, _rows(REMOTE_IP, calls[0] | {"port": 503, "bytes_received": 0, "updated_at": at}))
+    _call(platform, 1, port=503)
     assert _days(platform, "reliability_dup_inverter", 22)["store_duplicates"] == {"pairs": 0, "new": 0}
-    assert platform.database["event"].count_documents({"type": 302, "cleared_at": None}) == 0
-    platform.mongo.upsert(REMOTE_IP, _rows(REMOTE_IP, calls[0] | {"bytes_received": 0, "updated_at": at}))
+    assert _open_302(platform) == 0
+    _call(platform, 1)
     assert _days(platform, "reliability_dup_inverter", 23, live=False)["queue_messages"] == {"queued": 0}
-    assert platform.database["event"].count_documents({"type": 302, "cleared_at": None}) == 2
+    assert _open_302(platform) == 2
     assert platform.database["event"].count_documents({"type": 302}) == 4, "what comes back is a new event"
     assert len(_messages(platform)) == 2
+    # The next live run tells of what a run by hand has found, because it lasts.
+    assert _days(platform, "reliability_dup_inverter", 24)["queue_messages"] == {"queued": 2}
+    assert _days(platform, "reliability_dup_inverter", 25)["queue_messages"] == {"queued": 0}
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_that_is_older_than_the_report_of_duplicates_changes_nothing(
+    platform: Platform, live: bool, finished: bool
+) -> None:
+    _call(platform, 1)
+    _call(platform, 2)
+    _days(platform, "reliability_dup_inverter", 20)
+    _call(platform, 1, port=503)
+    if finished:
+        _days(platform, "reliability_dup_inverter", 21)
+    else:
+        with pytest.raises(Killed):
+            _days(platform, "reliability_dup_inverter", 21, before="queue_messages")
+    _call(platform, 1)
+    before = (_report(platform), _messages(platform))
+    again = _days(platform, "reliability_dup_inverter", 20, live=live)
+    assert (again["store_duplicates"]["new"], again["queue_messages"]) == (0, {"queued": 0})
+    assert (_report(platform), _messages(platform)) == before
+    assert _open_302(platform) == 0
+    # The same window again says what there is now.
+    _days(platform, "reliability_dup_inverter", 21)
+    assert _open_302(platform) == 2
+    _call(platform, 1, port=503)
+    _days(platform, "reliability_dup_inverter", 21)
+    assert _open_302(platform) == 0
+
+
+def test_without_any_pair_an_old_run_leaves_the_report_to_the_next(platform: Platform) -> None:
+    _days(platform, "reliability_dup_inverter", 20)
+    _call(platform, 1)
+    _call(platform, 2)
+    _days(platform, "reliability_dup_inverter", 19)
+    assert _report(platform) == []
+    assert _days(platform, "reliability_dup_inverter", 21)["queue_messages"] == {"queued": 2}
+
+
+def _report(platform: Platform) -> list[dict[str, Any]]:
+    return list(documents(platform.database, "duplicate_inverter").find().sort("_id"))
+
+
+def test_a_duplicate_whose_queueing_failed_is_told_by_the_next_run(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _call(platform, 1)
+    _call(platform, 2)
+    with pytest.raises(Killed):
+        _days(platform, "reliability_dup_inverter", 20, before="queue_messages")
+    assert _days(platform, "reliability_dup_inverter", 19)["queue_messages"] == {"queued": 0}
+    assert _messages(platform) == []
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(duplicates, "queued", killed)
+        with pytest.raises(Killed):
+            _days(platform, "reliability_dup_inverter", 22)
+    assert _messages(platform) == [("raised", "admin", "mail")] * 2
+    due = {each["due_at"] for each in documents(platform.database, "outbox").find()}
+    assert due == {datetime(2026, 11, 23, tzinfo=UTC)}, "old messages are given up"
+    assert _days(platform, "reliability_dup_inverter", 23)["queue_messages"] == {"queued": 0}
+    # Who becomes administrator later hears of new ones only.
+    platform.database["users"].update_one({"_id.user_id": "boss"}, {"$set": {"authority": "administrator"}})
+    assert _days(platform, "reliability_dup_inverter", 24)["queue_messages"] == {"queued": 0}
+
+
+def test_a_killed_run_leaves_no_duplicate_open_that_was_gone(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _call(platform, 1)
+    _call(platform, 2)
+    _days(platform, "reliability_dup_inverter", 20)
+    _call(platform, 1, port=503)
+
+    stored = duplicates.store
+
+    def stored_and_killed(*given: Any) -> int:
+        stored(*given)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(duplicates, "store", stored_and_killed)
+        with pytest.raises(Killed):
+            _days(platform, "reliability_dup_inverter", 21)
+    _call(platform, 1)
+    _days(platform, "reliability_dup_inverter", 22)
+    assert _open_302(platform) == 2
+    assert platform.database["event"].count_documents({"type": 302}) == 4
 
 
 def test_the_digest_counts_a_day_and_tells_each_manager_once(platform: Platform) -> None:
@@ -297,6 +468,10 @@ def test_the_digest_counts_a_day_and_tells_each_manager_once(platform: Platform)
     broken = {"mcno": 2, "invno": 0, "type": 201, "level": "fault", "checked": False}
     event = broken | {"raised_at": NOON - timedelta(days=1), "cleared_at": NOON - timedelta(hours=23)}
     platform.mongo.upsert(EVENT, _rows(EVENT, event))
+    # The old system has never closed its own.
+    left_open = broken | {"mcno": 1, "invno": 1, "type": 203, "raised_at": NOON - timedelta(days=40)}
+    platform.mongo.upsert(EVENT, _rows(EVENT, left_open))
+    platform.database["event"].update_one({"_id.mcno": 1}, {"$set": {"origin": "mysql"}})
     record(platform.database, "reliability_inverter", Window(datetime(2026, 11, 1, tzinfo=UTC), NOON))
 
     assert _days(platform, "reliability_digest", 19)["queue_digests"] == {"queued": 1}
@@ -307,6 +482,7 @@ def test_the_digest_counts_a_day_and_tells_each_manager_once(platform: Platform)
     expected = rows[1, 1]["expected"]
     assert 58 < expected < 64
     assert (rows[1, 1]["received"], rows[1, 2]["received"]) == (expected, expected - 6)
+    assert rows[1, 1]["availability"] == 1
     assert (rows[2, 1]["down"], rows[2, 1]["repairs"], rows[2, 1]["repair_minutes"]) == (6, 1, 60)
     assert rows[2, 0]["availability"] == pytest.approx(1 - 6 / expected)
     (mail,) = platform.database["outbox"].find()

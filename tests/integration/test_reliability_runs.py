@@ -26,6 +26,8 @@ pytestmark = pytest.mark.integration
 
 _NOW = datetime.now(UTC)
 START = _NOW - (_NOW - NEVER) % TICK - 12 * TICK
+STATES = {"_id.states": True}
+"""How far all is computed."""
 TABLES = (EVENT, EVENT_LOG, RUN_ALERT, RUN_ALERT_LOG)
 # Ten ticks of the first two inverters of plant 1 and of the one of plant 2: `b`lackout or `r`unning.
 SEEN = {(1, 1): "rrbbbbbrrr", (1, 2): "rrrbbbrrrr", (2, 1): "rrrrbrrrbb"}
@@ -116,6 +118,7 @@ def test_live_runs_and_one_backfill_store_the_same_and_only_live_runs_tell(platf
     for table in TABLES:
         for name in platform.database.list_collection_names(filter={"name": {"$regex": f"^{table.mongo}(_[0-9]+)?$"}}):
             platform.database[name].delete_many({})
+    platform.database["migration_state"].delete_one(STATES)
     for window in cut(WINDOW, TICK):
         platform.start("reliability_inverter", window)
     assert all(one.equals(other) for one, other in zip(stored(platform), backfilled, strict=True))
@@ -191,7 +194,7 @@ def test_what_began_long_ago_and_was_never_told_stays_untold(
 
 
 def test_a_run_of_long_ago_tells_nobody(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reliability, "NEWS", timedelta(minutes=10))
+    monkeypatch.setattr(event_messages, "NEWS", timedelta(minutes=10))
     platform.start("reliability_inverter", Window(START - TICK, START + 5 * TICK))
     assert platform.mongo.count(EVENT) > 0
     assert outbox(platform) == []

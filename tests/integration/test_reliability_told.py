@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,11 +18,13 @@ from pymongo.database import Database
 from tests import alert_world
 from tests.alert_world import Sinks, settle
 from tests.reliability_week import EXPECTED, WEEK, at, during, fleet, power, script, unit
-from tests.reliability_world import TICK, World, cut, targets, tick_rows
+from tests.reliability_world import TICK, World, cut, silence, targets, tick_rows
 from wattline.alerts.deliver import drain
 from wattline.alerts.notice import event_id
 from wattline.alerts.outbox import NOT_SUMMARISED, outbox
+from wattline.solar import collect_reliability
 from wattline.solar.event_messages import tell
+from wattline.solar.event_types import NAMES
 from wattline.solar.events import store_events
 from wattline.solar.reliability_state import RUN_ALERT
 from wattline.storage.contract import Table
@@ -51,13 +54,11 @@ class ToldWorld(World):
         self.database: Database[Any] = client.get_default_database().with_options(CodecOptions(tz_aware=True))
         self.mongo, self.sinks = MongoStore(client, self.database.name), sinks
         self.told: dict[Told, list[datetime]] = {}
-        self.end = WEEK.start
         self._got = Counter[str]()
         settle(self.database, max(units["mcno"]))
 
     def go_on(self, window: Window) -> None:
         """One tick's run, which ends DELAY after it, between two looks of the sender."""
-        self.end = window.end
         self.send(window.end + DELAY - MINUTE)
         self.run(window)
         self.send(window.end + DELAY)
@@ -84,8 +85,11 @@ class ToldWorld(World):
     def _store_events(self, rows: pl.DataFrame, end: datetime) -> None:
         store_events(self.database, rows, end)
 
-    def _queue(self, actions: pl.DataFrame) -> None:
-        tell(self.database, actions, self.end, live=True)
+    def _raised(self, window: Window) -> pl.DataFrame:
+        return collect_reliability.events(self.mongo, window, {})["raised"]
+
+    def _tell(self, actions: pl.DataFrame, moves: pl.DataFrame, end: datetime, *, live: bool) -> None:
+        tell(self.database, actions, moves, end, live=live)
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +184,67 @@ def expected(said: dict[str, tuple[str, ...]], day: int = 0) -> dict[Told, list[
                 for channel in ("mail", "sms")[: 1 if whom.endswith("mail") else 2]:
                     found[event, transition, person, channel] = [time]
     return found
+
+
+HOURS = Window(at(9, "10:00"), at(9, "17:00"))
+UNITS = targets([(1, 1, 37.5, 127.0, "Asia/Seoul"), (2, 2, 37.5, 127.0, "Asia/Seoul")])
+
+
+def strange(chance: Random, rows: pl.DataFrame) -> pl.DataFrame:
+    """Blackouts, standstills and silences of an hour or two."""
+    for mcno, invno in UNITS.select("mcno", "invno").iter_rows():
+        for _ in range(3):
+            start = HOURS.start + chance.randrange(2, 40) * TICK
+            end, which = start + chance.randrange(2, 14) * TICK, unit(mcno, invno)
+            if chance.random() < 0.3:
+                rows = silence(rows, which, start - MINUTE, end)
+            else:
+                rows = power(rows, which & during(start, end), chance.choice([2, 2, 3]))
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_to_runs_and_rows_people_hear_of_what_lasts_and_of_its_end(
+    fresh_mongo: str, sinks: Sinks, seed: int
+) -> None:
+    chance, end = Random(seed), HOURS.end + 3 * TICK
+    corrected = seed % 2 == 0
+    right = strange(chance, tick_rows(Window(HOURS.start, end), UNITS))
+    first = strange(chance, right) if corrected else right
+    whole = World(UNITS, right)
+    whole.run(Window(HOURS.start, end), live=False)
+    with MongoClient[Any](fresh_mongo) as client:
+        world, windows = ToldWorld(UNITS, first, client, sinks), cut(HOURS, TICK)
+        for n, window in enumerate(windows):
+            fate = chance.choice(["done", "done", "done", "given up", "left out"])
+            if fate != "left out":
+                world.run(window, steps=chance.randrange(6) if fate == "given up" else None)
+            world.send(window.end + DELAY)
+            if corrected and chance.random() < 0.2:
+                low = chance.randrange(n + 1)
+                span = Window(windows[low].start, window.end)
+                world.at |= {time: rows for time, rows in whole.at.items() if span.start < time <= span.end}
+                for part in cut(span, chance.randrange(1, 9) * TICK):
+                    world.run(part, live=chance.random() < 0.5, steps=chance.choice([None, None, 3]))
+        world.at = whole.at
+        for part in cut(HOURS, 7 * TICK if corrected else TICK):
+            world.run(part, live=False)
+        for window in cut(Window(HOURS.end, end), TICK):
+            world.run(window)
+            world.send(window.end + DELAY)
+        check_told(world, whole, twice=corrected)
+
+
+def check_told(world: ToldWorld, whole: World, *, twice: bool) -> None:
+    """Each fault that lasts is told or waits, once; and its end goes to who heard."""
+    said = Counter[tuple[str, str, str, str]]()
+    for one in outbox(world.database).find({"status": {"$in": ["waiting", "sent"]}}):
+        said[one["event"], one["transition"], one["recipient"], one["channel"]] += 1
+    assert twice or set(said.values()) == {1}
+    assert [one for one in said if one[1] == "cleared" and said[one[0], "raised", *one[2:]] == 0] == []
+    for key, event in whole.events.items():
+        begun = [one[2:] for one in said if one[:2] == (event_id(*key), "raised")]
+        if key[2] in (201, 203) and event["cleared_at"] is None:
+            assert begun, key
+        if key[2] >= 201 and event["cleared_at"] and event["message"] == NAMES[key[2]]:
+            assert [who for who in begun if not said[event_id(*key), "cleared", *who]] == [], key

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +22,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from apprise import NotifyBase
 from apprise.manager_plugins import NotificationManager
+from apprise.plugins.custom_json import NotifyJSON
 
 from local.servers import HOST, free_port
 from tests import alert_world
@@ -91,12 +95,12 @@ def sending(url: str) -> Iterator[MailSender]:
 
 def test_mails_go_over_one_connection_and_again_after_a_refusal() -> None:
     server = Server()
-    server.answers = ["250 Kept", "451 busy", "554 spam", "250 Kept"]
+    server.answers = ["250 Kept", "451 busy", "550 no such user here", "250 Kept"]
     with serving(server) as place, sending(f"mailto://{place}") as sender:
         assert sender.send(MAIL).result.startswith("250")
         with pytest.raises(RefusedError, match="451 busy"):
             sender.send(MAIL)
-        with pytest.raises(RejectedError, match="554 spam"):
+        with pytest.raises(RejectedError, match="550 no such user here"):
             sender.send(MAIL)
         assert sender.send(MAIL).provider_id == "<number1@wattline>"
         server.recipient = "550 no such user"
@@ -106,6 +110,45 @@ def test_mails_go_over_one_connection_and_again_after_a_refusal() -> None:
         with pytest.raises(RefusedError, match="450"):
             sender.send(MAIL)
     assert (len(server.mails), len(server.sessions)) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "for_good"),
+    [
+        ("550 no such user", True),
+        ("553 mailbox name not allowed", True),
+        ("550 5.1.1 <mina@example.org>: Recipient address rejected: User unknown", True),
+        ("554 5.1.2 no such domain", True),
+        ("550 #5.1.3 bad address", True),
+        ("556 5.1.10 the domain takes no mail", True),
+        ("550 5.2.1 the mailbox is disabled", True),
+        ("552 5.2.2 mailbox full", False),
+        ("552 message too big", False),
+        ("554 5.7.1 <mina@example.org>: Relay access denied", False),
+        ("554 5.7.1 <unknown[10.0.0.1]>: Client host rejected: Access denied", False),
+        ("550 5.7.1 <wattline>: Helo command rejected: Host not found", False),
+        ("550 5.1.0 <wattline@example.org>: Sender address rejected: User unknown", False),
+        ("550 5.1.8 <wattline@example.org>: Sender address rejected: Domain not found", False),
+        ("553 5.7.1 <wattline@example.org>: Sender address rejected: not owned by user", False),
+        ("550 5.4.5 daily sending quota exceeded", False),
+        ("550 relay not permitted", False),
+        ("550 Sender verify failed", False),
+        ("530 authentication required", False),
+        ("554 spam", False),
+        ("451 4.7.1 greylisted", False),
+    ],
+)
+def test_only_what_is_wrong_with_the_recipient_is_for_good(answer: str, for_good: bool) -> None:
+    server = Server()
+    error = RejectedError if for_good else RefusedError
+    with serving(server) as place, sending(f"mailto://{place}") as sender:
+        server.recipient = answer
+        with pytest.raises(error, match=answer[:3]):
+            sender.send(MAIL)
+        server.recipient = "250 OK"
+        server.answers = [answer]
+        with pytest.raises(error, match=answer[:3]):
+            sender.send(MAIL)
 
 
 def test_a_kept_connection_that_the_server_closed_is_opened_again() -> None:
@@ -223,11 +266,62 @@ def test_solapi_is_asked_by_our_number(sinks: Sinks) -> None:
     assert len(sinks.got("sms")) == 1
 
 
+class Texts(NotifyJSON):
+    """An Apprise service that takes SMS by HTTP, and the recipient as `to=`."""
+
+    protocol = "wattlinetext"
+    secure_protocol = "wattlinetexts"
+    service_name = "Texts"
+
+    @staticmethod
+    def parse_url(url: str) -> dict[str, Any] | None:
+        results: dict[str, Any] = NotifyJSON.parse_url(url)
+        return results | {"payload": {"number": results["qsd"]["to"]}}
+
+
+@contextmanager
+def taking_json(status: int = 200) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """A port on which posted JSON is taken, or refused, and what came."""
+    came: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own name
+            pass
+
+    with HTTPServer((HOST, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port, came
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def _texts() -> Iterator[None]:
+    N_MGR.add(Texts, ["wattlinetext", "wattlinetexts"])
+    yield
+    N_MGR.remove("wattlinetext", "wattlinetexts")
+
+
+@pytest.mark.usefixtures("_texts")
 def test_any_apprise_service_gets_the_recipient_as_to() -> None:
-    sender = sms_sender(f"jsons://{HOST}:{free_port()}/?method=POST")
-    assert isinstance(sender, AppriseSender)
+    with taking_json() as (port, came):
+        sender = sms_sender(f"wattlinetext://{HOST}:{port}/sms")
+        assert isinstance(sender, AppriseSender)
+        assert sender.send(sms("f", "+82 10-1234-5678")).sender == "wattlinetext"
+    assert [(one["number"], one["message"]) for one in came] == [("+82 10-1234-5678", "정전 f")]
+    with taking_json(400) as (port, came), pytest.raises(RefusedError):
+        sms_sender(f"wattlinetext://{HOST}:{port}/sms?x=y").send(sms("f"))
+    assert [one["number"] for one in came] == ["010-1234-5678"]
     with pytest.raises(UnreachableError, match="Connection error"):
-        sender.send(sms("f"))
+        sms_sender(f"wattlinetext://{HOST}:{free_port()}/").send(sms("f"))
     with pytest.raises(UnreachableError):
         sender.ask(sms("f"))
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.servers import RunningServer
 from wattline.alerts.channels import Channel, ChannelResult, open_channels
 from wattline.alerts.oncall import Message
 from wattline.errors import TransientError
-from wattline.platform.watchdog import Watchdog, load
+from wattline.platform.watchdog import PLATFORM, Heartbeat, Watchdog, load, save
 
 pytestmark = pytest.mark.integration
 
@@ -84,10 +85,10 @@ class Platform:
         self.sinks, self.memory = sinks, memory
         self.started: datetime | None = None
 
-    def newest(self) -> datetime | None:
+    def newest(self, _: datetime) -> Heartbeat | None:
         if self.gone:
             raise TransientError("MongoDB: ServerSelectionTimeoutError: 127.0.0.1:27017 refused")
-        return self.heard
+        return Heartbeat(self.heard) if self.heard else None
 
     def look(self, minutes: int, language: Any = "en") -> Any:
         dog = Watchdog(
@@ -112,14 +113,14 @@ DOWN, BACK = "the platform is silent", "the platform is back"
 
 def test_a_silence_and_its_end_are_told_once_each(platform: Platform, sinks: Sinks) -> None:
     for minutes in (0, 15):
-        assert platform.look(minutes).silent == ""
-    assert platform.look(16).silent == "no heartbeat for more than 15 minutes"
+        assert platform.look(minutes).trouble == ""
+    assert platform.look(16).trouble == "platform: no heartbeat for more than 15 minutes"
     for minutes in (17, 18, 500):
         platform.look(minutes)
     assert sinks.subjects() == [DOWN]
     platform.heard = NOW + 501 * MINUTE
     for minutes in (501, 502):
-        assert platform.look(minutes).silent == ""
+        assert platform.look(minutes).trouble == ""
     assert sinks.subjects() == [DOWN, BACK]
     down, back = sinks.got("mail")
     assert "Since: 2026-11-20 03:00 UTC" in down["text"]
@@ -127,16 +128,18 @@ def test_a_silence_and_its_end_are_told_once_each(platform: Platform, sinks: Sin
     assert "Since: 2026-11-20 03:00 UTC" in back["text"]
     assert "docs/runbooks/platform.md#the-platform-is-silent" in down["text"]
     assert [each["type"] for each in sinks.got("sms")] == ["SMS", "SMS"]
-    assert load(platform.memory).since is None
-    assert platform.look(600).silent
+    assert load(platform.memory).troubles == {}
+    assert platform.look(600).trouble
     assert sinks.subjects() == [DOWN, BACK, DOWN]
 
 
 def test_a_mongodb_that_does_not_answer_is_a_silence(platform: Platform, sinks: Sinks) -> None:
     platform.gone = True
-    assert "refused" in platform.look(1, "ko").silent
+    assert "refused" in platform.look(1, "ko").trouble
+    assert sinks.got("mail") == [], "it may be a restart"
+    assert "refused" in platform.look(2, "ko").trouble
     platform.gone = False
-    platform.look(2, "ko")
+    platform.look(3, "ko")
     assert [mail["subject"] for mail in sinks.got("mail")] == ["[Wattline] 시스템 응답 없음", "[Wattline] 시스템 복구"]
     assert "ServerSelectionTimeoutError" in sinks.got("mail")[0]["text"]
     assert [each["bytes"] <= 90 for each in sinks.got("sms")] == [True, True]
@@ -148,7 +151,7 @@ def test_a_channel_that_fails_is_tried_again_and_the_others_stay_quiet(platform:
     platform.look(21)
     assert (len(sinks.got("mail")), len(sinks.got("sms"))) == (1, 0)
     sinks.mend("sms")
-    assert platform.look(22).sent == (open_channels(sinks.urls)[1].label,)
+    assert platform.look(22).sent == [open_channels(sinks.urls)[1].label]
     assert (len(sinks.got("mail")), len(sinks.got("sms"))) == (1, 1)
     sinks.break_("mail")
     platform.heard = NOW + 23 * MINUTE
@@ -190,9 +193,9 @@ def test_who_never_heard_of_a_silence_does_not_hear_of_its_end(platform: Platfor
 
 def test_what_never_beat_is_not_watched_and_a_new_watchdog_waits_a_period(platform: Platform, sinks: Sinks) -> None:
     platform.heard = None
-    assert platform.look(500).silent == ""
+    assert platform.look(500).trouble == ""
     platform.heard, platform.started = NOW, NOW + 600 * MINUTE
-    assert platform.look(615).silent == ""
+    assert platform.look(615).trouble == ""
     assert sinks.subjects() == []
     platform.look(616)
     assert sinks.subjects() == [DOWN]
@@ -203,7 +206,7 @@ def test_a_broken_memory_costs_a_message_and_nothing_else(platform: Platform, si
     platform.memory.write_text("{")
     platform.look(21)
     assert sinks.subjects() == [DOWN, DOWN]
-    assert load(platform.memory).channels
+    assert load(platform.memory).troubles[PLATFORM].channels
 
 
 def test_the_command_remembers_through_a_kill(
@@ -226,19 +229,24 @@ def test_the_command_remembers_through_a_kill(
             "WATTLINE_DATA_DIR": str(tmp_path),
         }
         command = [Path(sys.executable).with_name("wattline"), "watchdog", "--every", "1"]
-        with subprocess.Popen(command, env=environment) as first:
-            until(lambda: DOWN in sinks.subjects() and len(sinks.got("sms")) == 1, 60, "the message")
-            until(lambda: len(load(tmp_path / "watchdog.json").channels) == 2, 10, "the file")
+        memory = tmp_path / "watchdog.json"
+        first = subprocess.Popen(command, env=environment)
+        try:
+            until(lambda: DOWN in sinks.subjects() and len(sinks.got("sms")) == 1, "the message")
+            until(lambda: len(load(memory).troubles[PLATFORM].channels) == 2, "the file")
+        finally:
             first.send_signal(signal.SIGKILL)
-            assert first.wait(20) == -signal.SIGKILL
+        assert first.wait(20) == -signal.SIGKILL
         once = subprocess.run([*command[:2], "--once"], env=environment, check=False, capture_output=True, text=True)
         assert (once.returncode, "no heartbeat" in once.stdout) == (1, True)
         assert sinks.subjects() == [DOWN]
-        beat(datetime.now(UTC) + timedelta(minutes=5))
+        environment["WATTLINE_WATCHDOG_MINUTES"] = "15"
+        beat(datetime.now(UTC))
         once = subprocess.run([*command[:2], "--once"], env=environment, check=False, capture_output=True, text=True)
         assert once.returncode == 0, once.stdout + once.stderr
         assert sinks.subjects() == [DOWN, BACK]
         mongo_server.stop()
+        save(memory, replace(load(memory), unanswered=datetime.now(UTC)))  # the look before found nothing either
         once = subprocess.run([*command[:2], "--once"], env=environment, check=False, capture_output=True, text=True)
         assert once.returncode == 1
         assert sinks.subjects() == [DOWN, BACK, DOWN]

@@ -6,13 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import apprise
+import httpx
 import pytest
 from apprise.exception import AppriseImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 from solapi.model.response.send_message_response import SendMessageResponse
 
+from wattline.alerts.sending import Outgoing, RejectedError
 from wattline.alerts.sms_provider import RefusedError, SmsProvider
+from wattline.alerts.sms_sender import NUMBER_FIELD, SolapiSender
 from wattline.alerts.sms_text import cut, euc_kr_size, euc_kr_text
 from wattline.alerts.solapi import NotifySolapi, phone_number, register
 
@@ -195,3 +198,31 @@ def test_the_sink_wants_a_recipient_and_a_text(messages: list[dict[str, str]]) -
     with pytest.raises(RefusedError) as refused:
         SmsProvider(KEY, SECRET).accept({"messages": messages}, NOW)
     assert refused.value.status == 400
+
+
+def asked(code: str | None, address: str = "010-0000-0001") -> str | None:
+    """What the sender makes of a list in which the message has this status code."""
+    listed = {"customFields": {NUMBER_FIELD: "n1"}, "statusCode": code, "statusMessage": "so it is"}
+    answer = {"messageList": {"M0": {"customFields": {NUMBER_FIELD: "n0"}, "statusCode": "1062"}, "M1": listed}}
+    sender = SolapiSender(f"solapi://{KEY}:{SECRET}@/01000000001")
+    sender._session = httpx.Client(
+        base_url="https://x", transport=httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
+    )
+    found = sender.ask(Outgoing("n1", address, {"sms": "x"}, NOW))
+    return found.provider_id if found else None
+
+
+@pytest.mark.parametrize("code", ["2000", "3000", "4000", None])
+def test_a_message_that_solapi_has_taken_is_sent(code: str | None) -> None:
+    assert asked(code) == "M1"
+
+
+@pytest.mark.parametrize("code", ["1062", "3104", "2230"])
+def test_a_message_that_solapi_lists_as_refused_is_not_sent(code: str) -> None:
+    with pytest.raises(RejectedError, match=f"{code} so it is"):
+        asked(code)
+
+
+def test_what_is_no_number_was_never_taken() -> None:
+    with pytest.raises(RejectedError, match="no Korean mobile number"):
+        asked("2000", "02-123-4567")

@@ -174,6 +174,35 @@ def test_a_digest_has_the_managers_own_plants_the_worst_first() -> None:
     assert "Sangju" not in str(notices[1].values)
 
 
+def test_a_digest_is_of_the_local_day_that_ended_with_the_run_west_of_greenwich_too() -> None:
+    kim, lee = Person("kim", "ko", mail="kim@example.org"), Person("lee", "en", mail="lee@example.org")
+    sites = {
+        1: Site(1, "Naju", manager=kim),
+        2: Site(2, "Boston", "America/New_York", manager=kim),
+        3: Site(3, "Denver", "America/Denver", manager=lee),
+        4: Site(4, "Jeju", manager=lee),
+    }
+    start = datetime(2026, 6, 20, tzinfo=UTC)
+    run = Window(start, start + timedelta(days=1))
+    dates = {1: 20, 2: 19, 3: 19, 4: 14}
+    rows = [_day(mcno, i, 1.0, day=date(2026, 6, day)) for mcno, day in dates.items() for i in (0, 1)]
+    # What an earlier day has become is told to nobody.
+    rows += [_day(mcno, i, 0.5, day=date(2026, 6, 12)) for mcno in (1, 2) for i in (0, 1)]
+    korean, english = digest.notices(run, _rows(*rows), Recipients(sites, ()))
+    assert [notice.values["day"] for notice in (korean, english)] == ["2026-06-20", "2026-06-19"]
+    assert [notice.key["day"] for notice in (korean, english)] == ["2026-06-20", "2026-06-19"]
+    assert [line.partition(":")[0] for line in str(korean.values["lines_en"]).splitlines()] == [
+        "2 plants",
+        "Naju (1)",
+        "Boston (2, 2026-06-19)",
+    ]
+    assert [line.partition(":")[0] for line in str(english.values["lines_en"]).splitlines()] == [
+        "1 plants",
+        "Denver (3)",
+    ]
+    assert digest.notices(run, _rows(*rows[-4:]), Recipients(sites, ())) == []
+
+
 def test_a_digest_says_nothing_where_nothing_was_expected_and_is_no_longer_than_it_may() -> None:
     dark = _day(
         1, 0, None, expected=0, received=0, received_share=None, down=0, faults=0, repairs=0, repair_minutes=None
@@ -184,4 +213,4 @@ def test_a_digest_says_nothing_where_nothing_was_expected_and_is_no_longer_than_
     ]
     many = digest.lines(_rows(*[_day(m, 0, 0.99) for m in range(1, 50)]), {}, "en")
     assert len(many) == 32
-    assert many[-1] == "and 19 more plants, all of them better"
+    assert many[-1] == "and 19 more plants, none known to be worse"

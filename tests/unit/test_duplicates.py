@@ -66,8 +66,15 @@ def test_one_event_an_inverter_and_day_that_lasts_as_long_as_any_of_its_pairs() 
     assert "plant 3" in event.message
     (over,) = events([_pair(2, gone=later), _pair(3, gone=AT)])
     assert over.cleared_at == later
-    assert notices([_pair(2, gone=later)], AT) == []
-    assert notices([_pair(2)], AT + timedelta(days=1)) == []
-    (notice,) = notices([_pair(2)], AT)
-    assert (notice.key, notice.mcno, notice.transition) == (event.key, 1, "raised")
     assert [each.key["raised_at"] for each in events([_pair(2), _pair(3, at=later), _pair(4)])] == [AT, later]
+
+
+@pytest.mark.parametrize("days", [0, 1, 30])
+def test_what_lasts_is_told_however_late_until_it_is_queued(days: int) -> None:
+    at = AT + timedelta(days=days)
+    (notice,) = notices([_pair(2)], at)
+    assert notice.key == {"mcno": 1, "invno": 1, "raised_at": AT, "type": 302}
+    assert (notice.mcno, notice.transition) == (1, "raised")
+    assert notice.at == at, "a message that is due since long ago is given up"
+    assert notices([_pair(2) | {"queued_at": AT}], at) == []
+    assert notices([_pair(2, gone=AT)], at) == []

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wattline.alerts.event_words import Links, compose, compose_notice
 from wattline.alerts.mail_sender import compose_mail
-from wattline.alerts.notice import EventType, Language, Notice, Transition, event_id, event_key, key_text
+from wattline.alerts.notice import EventType, Language, Notice, Person, Transition, event_id, event_key, key_text
 from wattline.alerts.oncall import Message
-from wattline.alerts.outbox import quiet_end
+from wattline.alerts.outbox import document, number_of, quiet_end
 from wattline.alerts.recipients import Site
 from wattline.alerts.sending import Outgoing
 from wattline.alerts.sinks import read_mail
@@ -58,15 +59,42 @@ def test_every_type_has_words_in_every_transition(kind: EventType, language: Lan
 
 
 @pytest.mark.parametrize("language", get_args(Language))
-@pytest.mark.parametrize("transition", ["raised", "cleared", "escalated", "reset"])
-@given(name=st.text(min_size=1, max_size=80), invno=st.integers(0, 999), type_=st.sampled_from(sorted(TYPES)))
+@pytest.mark.parametrize("transition", ["raised", "cleared", "escalated", "restart", "reset"])
+@given(
+    name=st.text(min_size=1, max_size=80),
+    what=st.text(max_size=200),
+    invno=st.integers(0, 999),
+    type_=st.sampled_from(sorted(TYPES)),
+)
 def test_an_sms_is_one_short_message_whatever_the_plant_is_called(
-    language: Language, transition: Transition, name: str, invno: int, type_: int
+    language: Language, transition: Transition, *, name: str, what: str, invno: int, type_: int
 ) -> None:
-    message = words(type_, transition, language, name=name, invno=invno)
-    assert euc_kr_size(message.sms) <= SMS_BYTES
-    assert "\n" not in message.sms
-    assert "\n" not in message.subject
+    message = words(type_, transition, language, name=name, invno=invno, what=what)
+    assert is_short(message)
+
+
+def is_short(message: Message) -> bool:
+    return euc_kr_size(message.sms) <= SMS_BYTES and not any("\n" in part for part in (message.sms, message.subject))
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+@pytest.mark.parametrize("transition", ["digest", "summary", "undelivered"])
+@example(about="정전 " * 40, recipient="r" * 200, number=99_999)
+@given(about=st.text(max_size=200), recipient=st.text(max_size=200), number=st.integers(1, 99_999))
+def test_an_sms_of_the_platform_is_one_short_message_whatever_it_speaks_of(
+    language: Language, transition: str, about: str, recipient: str, number: int
+) -> None:
+    values = {"about": about, "recipient": recipient, "number": number, "channel": "mail", "day": "2026-11-22"}
+    assert is_short(compose({"transition": transition, **values}, language))
+
+
+@given(what=st.text("가나다 mysql,", min_size=60, max_size=200))
+def test_a_long_list_of_what_is_down_is_cut(what: str) -> None:
+    for transition in ("raised", "restart"):
+        message = words(301, transition, "ko", what=what)
+        assert is_short(message)
+        assert message.sms.startswith("[Wattline] ")
+        assert message.sms.endswith(("시스템 중단 11-22 18:40", "복구 11-22 19:11"))
 
 
 def test_a_long_name_is_cut_and_nothing_else() -> None:
@@ -115,6 +143,44 @@ def test_a_mail_leads_to_the_run_that_tells_of_the_event() -> None:
     assert f"{run}\n" in compose_notice(told, TYPES[201], Site(17, "Haenam 2"), "en", LINKS).text
 
 
+@pytest.mark.parametrize(
+    ("transition", "section", "dag_id"),
+    [
+        ("digest", "platform.md#the-daily-digest", "reliability_digest"),
+        ("reset", "platform.md#commands", "command_complete"),
+        ("summary", "alerts.md#somebody-was-told-too-much", "alert_outbox"),
+        ("undelivered", "alerts.md#what-a-messages-state-says", "alert_outbox"),
+    ],
+)
+def test_a_mail_of_no_event_leads_to_its_runbook_and_run_too(transition: Any, section: str, dag_id: str) -> None:
+    key: dict[str, Any] = {"command": "c1"}
+    for run, page in (("", ""), (f"{dag_id}/scheduled__1", "/runs/scheduled__1")):
+        values = {"day": "2026-11-22", "number": 2, "about": "x", "recipient": "mina", "channel": "sms"}
+        told = Notice(key, transition, None, None, 0, AT, values, run=run)
+        for language in get_args(Language):
+            text = compose_notice(told, None, Site(0, ""), language, LINKS).text
+            assert f"https://docs.example.org/runbooks/{section}\n" in text
+            assert f"http://airflow:8080/dags/{dag_id}{page}\n" in text
+    page_, _, anchor = section.partition("#")
+    headings = (Path(__file__).parents[2] / "docs/runbooks" / page_).read_text().splitlines()
+    slugs = {line[3:].lower().replace(" ", "-").replace("'", "") for line in headings if line.startswith("## ")}
+    assert anchor in slugs
+
+
+def test_a_message_keeps_its_number_and_address_whatever_event_it_is_led_to() -> None:
+    mails = [
+        document(("17.3.201.x", "raised"), Person("mina", mail=mail, phone=phone), "mail", words(), due_at=AT)
+        for mail, phone in (("Mina@example.org", "010-1111-0001"), ("mina@example.org", "+82 10 1111 0001"))
+    ]
+    one = mails[0]
+    assert number_of({**one, "event": "17.3.201.y"}) == number_of(one)
+    assert len({number_of(one | {"_id": one["_id"] | {"event": name}}) for name in "ab"}) == 2
+    assert len({mail["reaches"] for mail in mails}) == 1
+    people = [Person("mina", phone=phone) for phone in ("010-1111-0001", "+82 10 1111 0001", "010.1111.0002")]
+    texts = [document(("e", "raised"), person, "sms", words(), due_at=AT) for person in people]
+    assert [text["reaches"] for text in texts] == ["01011110001", "01011110001", "01011110002"]
+
+
 @pytest.mark.parametrize("language", get_args(Language))
 @pytest.mark.parametrize("transition", ["raised", "escalated"])
 def test_an_sms_has_the_event_s_id_where_it_fits(language: Language, transition: Transition) -> None:
@@ -145,7 +211,8 @@ def test_a_mail_says_what_it_was_given(subject: str, text: str) -> None:
     outgoing = Outgoing("n", "mina@example.org", {"subject": subject, "text": text, "html": f"<p>{text}</p>"}, AT)
     got = read_mail("a@example.org", ["mina@example.org"], compose_mail("a@example.org", outgoing))
     assert got["subject"] == " ".join(subject.split())
-    assert got["text"].splitlines() == text.splitlines() or not text.strip()
+    # A mail has one line at least.
+    assert got["text"].splitlines() == (text.splitlines() or [""])
     assert got["message_id"] == "<n@wattline>"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -19,6 +20,7 @@ from wattline.solar import gateways
 
 START = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 PERIOD = timedelta(minutes=5)
+TICK = timedelta(milliseconds=1)
 
 
 def checks(**found: bool | None) -> pl.DataFrame:
@@ -61,15 +63,34 @@ def test_down_and_back_are_told_once_each() -> None:
     assert beats.document["ok"]
 
 
-def test_what_falls_together_is_one_incident_that_ends_with_its_last_subject() -> None:
+def test_what_falls_together_is_told_apart_and_each_ends_by_itself() -> None:
     beats = Beats()
     beats.beat(mysql=True, mongodb=True, disk=True)
-    assert beats.beat(mysql=False, mongodb=False, disk=True) == [("raised", first := beats.now, "mysql, mongodb")]
-    assert beats.beat(mysql=True, mongodb=False, disk=False) == [("raised", second := beats.now, "disk")]
-    # A subject that goes again while its incident lasts is no news.
-    assert beats.beat(mysql=False, mongodb=False, disk=False) == []
-    assert beats.beat(mysql=True, mongodb=True, disk=False) == [("restart", first, "mysql, mongodb")]
-    assert beats.beat(mysql=True, mongodb=True, disk=True) == [("restart", second, "disk")]
+    fallen = beats.beat(mysql=False, mongodb=False, disk=True)
+    assert fallen == [("raised", beats.now, "mysql"), ("raised", beats.now + TICK, "mongodb")]
+    assert beats.beat(mysql=True, mongodb=True, disk=False) == [
+        ("restart", fallen[0][1], "mysql"),
+        ("restart", fallen[1][1], "mongodb"),
+        ("raised", beats.now, "disk"),
+    ]
+    assert beats.document is not None
+    logged = [(each.key["raised_at"], each.cleared_at) for each in heartbeat.events(beats.document)]
+    assert len({cleared for _, cleared in logged}) == 3, "event_log's key does not name the subject either"
+
+
+def test_what_stays_down_silences_nothing_that_fell_with_it() -> None:
+    beats = Beats()
+    beats.beat(pipeline_a=True, mysql=True)
+    beats.beat(timedelta(hours=1), pipeline_a=True, mysql=True)
+    for _ in range(12):
+        beats.beat(pipeline_a=True, mysql=True)
+    first = beats.beat(pipeline_a=False, mysql=False)
+    assert [what for _, _, what in first] == ["pipeline a", "mysql"]
+    for _ in range(3):  # switched off for good, while the database comes and goes
+        ((transition, _, what),) = beats.beat(pipeline_a=False, mysql=True)
+        assert (transition, what) == ("restart", "mysql")
+        assert beats.beat(pipeline_a=False, mysql=False) == [("raised", beats.now, "mysql")]
+    assert beats.beat(pipeline_a=True, mysql=False) == [("restart", first[0][1], "pipeline a")]
 
 
 def test_a_peak_of_load_is_no_trouble() -> None:
@@ -115,16 +136,15 @@ def test_every_raise_has_one_end_and_every_subject_down_one_open_incident(runs: 
         beats.beat(mysql=mysql, disk=disk, load=load)
         assert beats.document is not None
         open_ones = [each for each in beats.document["incidents"] if each["cleared_at"] is None]
-        down = set(heartbeat.down(beats.document))
-        listed = [subject for each in open_ones for subject in each["subjects"]]
-        assert down <= set(listed)
-        assert len(listed) == len(set(listed))
-        assert all(down & set(each["subjects"]) for each in open_ones)
+        listed = [each["subject"] for each in open_ones]
+        assert sorted(listed) == sorted(heartbeat.down(beats.document))
     beats.beat(mysql=True, disk=True, load=True)
     for _ in range(3):
         beats.beat(mysql=True, disk=True, load=True)
-    raised = {key[0] for key in beats.told if key[1] == "raised"}
-    assert raised == {key[0] for key in beats.told if key[1] == "restart"}
+    raised = {key[0]: notice.values for key, notice in beats.told.items() if key[1] == "raised"}
+    assert raised == {key[0]: notice.values for key, notice in beats.told.items() if key[1] == "restart"}
+    falls = sum(after != before for before, after in pairwise([True, *(run[0] for run in runs if run[0] is not None)]))
+    assert sum(values["what"] == "mysql" for values in raised.values()) == (falls + 1) // 2
 
 
 def test_a_pipeline_is_late_beyond_its_interval_and_its_time() -> None:

@@ -126,7 +126,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Reading], int]:
 
 
 @given(histories(), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_cut_into_runs_with_late_arrivals_gives_the_rows_of_one_run(
     history: tuple[list[Reading], int], data: st.DataObject
 ) -> None:

@@ -16,7 +16,7 @@ from tests.reliability_world import NEVER, TICK, World, cut, targets
 from wattline.alerts.notice import Notice
 from wattline.errors import BadInputError
 from wattline.solar import events
-from wattline.solar.legacy_tables import EVENT_LOG
+from wattline.solar.legacy_tables import EVENT, EVENT_LOG
 from wattline.solar.reliability import ACTIONS
 from wattline.solar.reliability_check import LONGEST, check
 from wattline.solar.reliability_state import RUN_ALERT, RUN_ALERT_LOG
@@ -181,6 +181,16 @@ def test_the_collectors_silence_is_nobodys_event() -> None:
     assert minutes(run({(1, 1): "r" + "-" * 7})) == [(1, 1, 202, 60, None)]
 
 
+def test_nobody_is_silent_for_sleeping_in_the_dark() -> None:
+    # The sun is at 5 degrees 345 minutes after midnight. Gateways sleep from 22 to 5, and do not wake all in one.
+    evening, asleep = "r" * 12, "-" * 42
+    seen = {(1, 1): evening + asleep + "r" * 24, (2, 1): evening + asleep + "---" + "r" * 21}
+    seen |= {(3, 1): evening + asleep + "-" * 9 + "r" * 15, (3, 2): evening + asleep + "-" * 24}
+    assert minutes(run(seen, MIDNIGHT - 4 * HOUR), MIDNIGHT) == [(3, 2, 202, 410, None)]
+    # Who fell silent before is not forgotten over the night, nor raised twice.
+    assert alone("r" + "-" * 120 + "r", MIDNIGHT - 8 * HOUR) == [(202, 60, 1210)]
+
+
 def test_who_never_reported_is_silent_since_it_was_installed() -> None:
     ran = world({(1, 1): "-" * 9, (1, 2): "r" * 9}, installed_at=NOON - TICK)
     for at, rows in ran.at.items():
@@ -232,6 +242,7 @@ def frames(ran: World) -> dict[str, pl.DataFrame]:
         "states": pl.DataFrame(schema=RUN_ALERT.schema),
         "earlier": pl.DataFrame(schema=RUN_ALERT_LOG.schema),
         "later": pl.DataFrame(schema={"mcno": pl.Int32(), "invno": pl.Int32()}),
+        "raised": pl.DataFrame(schema={name: EVENT.schema[name] for name in events.KEY}),
     }
 
 

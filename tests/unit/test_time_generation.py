@@ -288,7 +288,7 @@ def histories(draw: st.DrawFn) -> World:
 
 
 @given(histories(), st.data())
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_hours_add_up_to_the_counters_growth_and_any_cut_into_runs_gives_the_same(
     world: World, data: st.DataObject
 ) -> None:

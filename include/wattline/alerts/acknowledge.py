@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pymongo.database import Database
 
+from wattline.alerts.incident import current
 from wattline.alerts.notice import event_key
 from wattline.alerts.outbox import outbox
 from wattline.alerts.recheck import CHECKED, stored_event
@@ -20,7 +21,7 @@ def check(database: Database[Document], identifier: str, user: str, now: datetim
 
     Args:
         database: MongoDB.
-        identifier: `event_id` of the event.
+        identifier: `event_id` of the event, also where its messages speak of another by now: then that is marked.
         user: who has seen it, a `user_id`.
         now: time-zone-aware.
 
@@ -29,6 +30,7 @@ def check(database: Database[Document], identifier: str, user: str, now: datetim
         TerminalError: there is no such event.
         TransientError: the server cannot be reached; checking again completes it.
     """
+    identifier = current(database, identifier)
     key = event_key(identifier)
     event = stored_event(database, key)
     if event is None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from pymongo.database import Database
 
@@ -25,15 +26,22 @@ from wattline.storage.documents import Document, translated
 
 LEASE = timedelta(minutes=5)
 """How long a sender has a message for itself; far longer than it waits for any answer."""
-GIVE_UP = timedelta(hours=24)
 _LONGEST_PAUSE = 30
 
 
 class Ledger:
-    """What the threads of one drain share: the outbox, the time that the drain was given, going on, and its counts."""
+    """What the threads of one drain share.
+
+    Attributes:
+        database: MongoDB.
+        collection: the outbox.
+        number: the drain's own; a message that waits has that of the drain that may send it.
+        counts: what became of messages, by the fields of `Counts`.
+    """
 
     def __init__(self, database: Database[Document], now: datetime) -> None:
         self.database, self.collection = database, outbox(database)
+        self.number = uuid4().hex[:12]
         self._began, self._started = now, time.monotonic()
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
@@ -48,10 +56,10 @@ class Ledger:
         """The time that the drain was given, going on."""
         return self._began + self.spent
 
-    def note(self, outcome: str) -> None:
+    def note(self, outcome: str, messages: int = 1) -> None:
         """Count one outcome, a field of `Counts`."""
         with self._lock:
-            self.counts[outcome] += 1
+            self.counts[outcome] += messages
 
 
 class Attempt:
@@ -90,12 +98,13 @@ class Attempt:
         except UnreachableError as error:
             self._unanswered(error)
             return False
+        except RejectedError as error:
+            self._put("sending", "failed", "failed", reason=str(error))
+            return True
         if sent:
             self._sent(sent)
-        elif self._too_old():
-            self._put("sending", "failed", "failed", reason=f"given up: {self._one['reason']}")
         else:
-            self._put("sending", "waiting", "later", due_at=self._ledger.now)
+            self._put("sending", "waiting", "later", drain=self._ledger.number)
         return True
 
     def _begin(self) -> bool:
@@ -147,14 +156,11 @@ class Attempt:
         self._ledger.note("sent")
 
     def _put_off(self, error: TransientError) -> None:
-        if self._too_old():
-            self._put("sending", "failed", "failed", reason=f"given up: {error}")
-        else:
-            self._put("sending", "waiting", "later", due_at=self._ledger.now + self._pause(), reason=str(error))
+        self._put("sending", "waiting", "later", due_at=self._ledger.now + self._pause(), reason=str(error))
 
     def _unanswered(self, error: TransientError) -> None:
         """Nobody can say whether it was taken: ask later; never send before the answer."""
-        if self._too_old():
+        if self._ledger.now >= self._one["expires_at"]:
             self._put("sending", "unknown", "unknown", reason=f"given up: {error}")
             return
         until = self._ledger.now + self._pause()
@@ -177,6 +183,3 @@ class Attempt:
     def _pause(self) -> timedelta:
         tries = self._one["attempts"] + self._one.get("asked", 0)
         return timedelta(minutes=min(2 ** max(tries - 1, 0), _LONGEST_PAUSE))
-
-    def _too_old(self) -> bool:
-        return bool(self._ledger.now - (self._one.get("first_at") or self._ledger.now) >= GIVE_UP)

@@ -68,9 +68,17 @@ class Counts:
 
 
 def drain(
-    database: Database[Document], channels: Channels, now: datetime, limit: int = 5_000, budget: timedelta = BUDGET
+    database: Database[Document],
+    channels: Channels,
+    now: datetime,
+    limit: int = 5_000,
+    budget: timedelta = BUDGET,
+    *,
+    run: str = "",
 ) -> Counts:
     """Send what is due at `now`; any number of these may run at once.
+
+    What becomes due or is queued later is for the next drain: the flood cap has not seen it.
 
     Args:
         database: MongoDB.
@@ -78,14 +86,16 @@ def drain(
         now: time-zone-aware.
         limit: at most about so many messages.
         budget: no message is taken up later than this after the start; the rest is for the next drain.
+        run: the run that drains, `dag_id/run_id`: the platform's own messages lead to it.
 
     Raises:
         TerminalError: a channel's URL cannot be read; the other channel is served all the same.
         TransientError: MongoDB cannot be reached; what was under way is dealt with by a later drain.
     """
     ledger = Ledger(database, now)
-    undelivered.tell(database, now)
-    summarised = summaries.fold(database, now)
+    ledger.note("failed", undelivered.give_up(database, now))
+    undelivered.tell(database, now, run)
+    summarised = summaries.fold(database, now, ledger.number, run)
     _Work(ledger, channels.open(), limit, budget).send_all()
     return Counts(**ledger.counts, summarised=summarised)
 
@@ -137,18 +147,18 @@ class _Work:
             if not self._left:
                 return None
             self._left -= 1
-        found = self._claimed(channel, "waiting")
+        found = self._claimed(channel, "waiting", drain=self._ledger.number)
         if found is None:
             with self._lock:
                 self._left += 1
         return found
 
-    def _claimed(self, channel: str, status: str) -> Document | None:
+    def _claimed(self, channel: str, status: str, **more: str) -> Document | None:
         """The message of this status that has been due longest; None where there is none, or the time is used up."""
         if self._ledger.spent >= self._budget:
             return None
         now = self._ledger.now
-        due: Document = {"status": status, "channel": channel, "due_at": {"$lte": now}, **NOT_SUMMARISED}
+        due: Document = {"status": status, "channel": channel, "due_at": {"$lte": now}, **NOT_SUMMARISED, **more}
         lease = {"owner": f"{os.getpid()}-{uuid4().hex[:12]}", "until": now + LEASE}
         with translated():
             found: Document | None = self._ledger.collection.find_one_and_update(

@@ -24,6 +24,13 @@ _LEAST_NAME_BESIDE_ID = 6
 """The same where the event's id stands in the text, which has the plant's number."""
 _PLATFORM = 300
 _PIPELINE = "reliability_inverter"
+_OWN = {
+    "digest": ("platform.md#the-daily-digest", "reliability_digest"),
+    "reset": ("platform.md#commands", "command_complete"),
+    "summary": ("alerts.md#somebody-was-told-too-much", "alert_outbox"),
+    "undelivered": ("alerts.md#what-a-messages-state-says", "alert_outbox"),
+}
+"""Of messages that are of no event: the section of the runbook, and the pipeline that makes them."""
 _MINUTE, _SHORT = "%Y-%m-%d %H:%M", "%m-%d %H:%M"
 _NOTHING: Mapping[str, object] = dict.fromkeys(
     (
@@ -69,17 +76,25 @@ class Links:
         """The page of an event, or of what can be done with it; empty where there are no pages."""
         return f"{self.public}/events/{identifier}{action}" if self.public else ""
 
-    def run(self, notice: Notice) -> str:
-        """The run that told of a notice; where it is not known, the pipeline of events, or Airflow itself."""
-        if not notice.run:
-            return self.airflow if notice.type >= _PLATFORM else f"{self.airflow}/dags/{_PIPELINE}"
-        dag_id, _, run_id = notice.run.partition("/")
+    def run(self, name: str, otherwise: str) -> str:
+        """The page of the run `name` (`dag_id/run_id`); where it is not known, of the DAG `otherwise`, or Airflow's."""
+        if not name:
+            return f"{self.airflow}/dags/{otherwise}" if otherwise else self.airflow
+        dag_id, _, run_id = name.partition("/")
         return f"{self.airflow}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
-    def runbook(self, type: int) -> str:  # noqa: A002 - the column's name
-        """The section of the runbook for a type of event."""
-        page = "platform.md" if type >= _PLATFORM else "events.md"
-        return f"{self.runbooks or 'docs/runbooks'}/{page}#{type}"
+    def of_event(self, type: int, run: str) -> dict[str, str]:  # noqa: A002 - the column's name
+        """The run that told of an event, and the section of the runbook for its type."""
+        page, pipeline = ("platform.md", "") if type >= _PLATFORM else ("events.md", _PIPELINE)
+        return {"run": self.run(run, pipeline), "runbook": self._section(f"{page}#{type}")}
+
+    def of_other(self, transition: str, run: str = "") -> dict[str, str]:
+        """The same of a message that is of no event: digest, reset, summary, undelivered."""
+        section, pipeline = _OWN[transition]
+        return {"run": self.run(run, pipeline), "runbook": self._section(section)}
+
+    def _section(self, place: str) -> str:
+        return f"{self.runbooks or 'docs/runbooks'}/{place}"
 
 
 def compose_notice(notice: Notice, kind: EventType | None, site: Site, language: Language, links: Links) -> Message:
@@ -102,7 +117,7 @@ def compose_notice(notice: Notice, kind: EventType | None, site: Site, language:
         "type": notice.type,
         "name": name,
         "mcno": notice.mcno or "",
-        "plant": _one_line(site.name) if notice.mcno else "",
+        "plant": site.name if notice.mcno else "",
         "invno": notice.invno or "",
         "minutes": kind.escalate_minutes if kind else "",
         "at": f"{notice.at.astimezone(zone):{_MINUTE}}",
@@ -110,7 +125,7 @@ def compose_notice(notice: Notice, kind: EventType | None, site: Site, language:
         "short_at": f"{(began if notice.transition == 'escalated' else notice.at).astimezone(zone):{_SHORT}}",
         "zone": site.timezone,
         "lasted": int((notice.at - began).total_seconds() // 60),
-        **{name: _one_line(value) for name, value in notice.values.items()},
+        **notice.values,
         "lines": str(notice.values.get(f"lines_{language}", "")).splitlines(),
         **_links(notice, links),
     }
@@ -118,9 +133,10 @@ def compose_notice(notice: Notice, kind: EventType | None, site: Site, language:
 
 
 def compose(values: Mapping[str, object], language: Language) -> Message:
-    """A message from the values that its template needs; `lines` stand below the rows."""
+    """A message from the values that its template needs, each in one line; `lines` stand below the rows."""
     words = template(f"event_{language}.j2")
-    values = _placed(words, {**_NOTHING, **values})
+    plain = {name: _one_line(value) if isinstance(value, str) else value for name, value in values.items()}
+    values = _placed(words, {**_NOTHING, **plain})
     headline, pairs, lines = (
         part(words, "headline", values),
         rows(words, values),
@@ -144,7 +160,7 @@ def _cut(words: Template, values: Mapping[str, object], least: int) -> str:
     """The SMS with names cut as far as it needs, to `least` bytes each at most."""
     given = dict(values)
     text = euc_kr_text(part(words, "sms", given))
-    for name in ("about", "what", "plant"):
+    for name in ("about", "recipient", "what", "plant"):
         size = euc_kr_size(euc_kr_text(str(given.get(name, ""))))
         over = euc_kr_size(text) - SMS_BYTES
         if over > 0 and size > least:
@@ -160,15 +176,12 @@ def _placed(words: Template, values: Mapping[str, object]) -> dict[str, object]:
 
 def _links(notice: Notice, links: Links) -> dict[str, str]:
     if "raised_at" not in notice.key:
-        return {}
+        return links.of_other(notice.transition, notice.run)
+    found = links.of_event(notice.type, notice.run)
     if notice.type >= _PLATFORM:
-        return {"runbook": links.runbook(notice.type), "run": links.run(notice)}
+        return found
     identifier = event_id(**notice.key)  # type: ignore[arg-type]
-    found = {
-        "page": links.page(identifier),
-        "run": links.run(notice),
-        "runbook": links.runbook(notice.type),
-    }
+    found["page"] = links.page(identifier)
     if notice.transition not in ("raised", "escalated"):
         return found
     # The command is there with every installation, the pages are not.
@@ -176,5 +189,5 @@ def _links(notice: Notice, links: Links) -> dict[str, str]:
     return {**found, "check": command, "check_page": links.page(identifier, "/check"), "id": identifier}
 
 
-def _one_line(value: object) -> str:
-    return " ".join(str(value).split())
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -28,7 +28,11 @@ _PATIENCE = 30.0
 _LINES = compat32.clone(linesep="\r\n", max_line_length=78)
 _ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
 _GO_AHEAD = 354
-_PERMANENT = 500
+_ENHANCED = re.compile(r"#?5\.\d{1,3}\.\d{1,3}\b")
+_NO_RECIPIENT = re.compile(r"#?5\.(?:1\.(?:[1-46]|10)|2\.1)\b")
+"""Of RFC 3463 and 7505: no such mailbox or host, a bad address, moved, takes no mail; disabled."""
+_NO_RECIPIENT_PLAIN = (550, 553)
+_ABOUT_US = re.compile(r"relay|sender|authenticat", re.IGNORECASE)
 
 
 class MailSender:
@@ -158,9 +162,21 @@ class MailSender:
 
     def _refuse(self, code: int, text: str) -> NoReturn:
         self._spoken(lambda: self._smtp and self._smtp.rset())
-        if code >= _PERMANENT:
+        if _is_for_good(code, text):
             raise RejectedError(f"{code} {text}")
         raise RefusedError(f"{code} {text}")
+
+
+def _is_for_good(code: int, text: str) -> bool:
+    """Whether an answer says that this recipient cannot be reached.
+
+    Servers wait with what they have against us until they are told a recipient: client, HELO, sender, relaying, login,
+    reputation, quota. Every mail would meet that, and it can be mended, so a refusal is for good only where it is
+    about the recipient.
+    """
+    if _ENHANCED.match(text):
+        return _NO_RECIPIENT.match(text) is not None
+    return code in _NO_RECIPIENT_PLAIN and not _ABOUT_US.search(text)
 
 
 def compose_mail(sender: str, outgoing: Outgoing) -> bytes:

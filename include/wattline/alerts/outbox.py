@@ -5,7 +5,7 @@
 - waiting: to be sent from `due_at` on;
 - sending: a sender is about to send it, or was when it died: whether it left is not known yet;
 - sent: the server or the provider has taken it;
-- failed: it was refused for good, or for a day;
+- failed: it was refused for good, or not sent for a day after it was due;
 - dropped: there was no reason left to send it (`reason`), or a summary tells it (`summary`);
 - unknown: it may have been sent, and nobody can say so; it is never sent again.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,7 @@ from wattline.alerts.event_words import Links, compose_notice
 from wattline.alerts.notice import EventType, Language, Notice, Person, key_text
 from wattline.alerts.oncall import Message
 from wattline.alerts.recipients import Recipients
+from wattline.alerts.sms_text import phone_digits
 from wattline.storage.documents import Document, documents, translated
 from wattline.storage.store import Value
 
@@ -35,6 +36,10 @@ TOLD = ("sending", "sent", "unknown")
 ENDS = ("cleared", "restart")
 """Transitions that end what was raised; told only to those who heard of its beginning."""
 NOBODY = "nobody to tell"
+REPLACED = "another event took its place"
+OVER = "it was over before it was sent"
+GIVE_UP = timedelta(hours=24)
+"""A message that was not sent so long after it was due, or stored where that is later, tells nothing any more."""
 NOT_SUMMARISED: Document = {"summary": None}
 """Of what is told by itself."""
 _NIGHT, _MORNING = time(22), time(7)
@@ -94,16 +99,19 @@ def drop(database: Database[Document], key: Mapping[str, Value], reason: str) ->
 
 
 def insert_once(collection: Collection[Document], messages: Sequence[Document]) -> int:
-    """Insert what is not there yet; returns how many.
+    """Insert what is not there yet; returns how many. Each waits until `expires_at`; the index on `stored_at` ends it.
 
     Raises:
         TransientError: the server cannot be reached.
     """
     if not messages:
         return 0
+    now = datetime.now(UTC)
+    # What is told late, such as a fault that a run before has missed, has its day too.
+    stored = [one | {"stored_at": now, "expires_at": max(one["due_at"], now) + GIVE_UP} for one in messages]
     with translated():
         try:
-            collection.insert_many(messages, ordered=False)
+            collection.insert_many(stored, ordered=False)
         except BulkWriteError as error:
             failed = error.details["writeErrors"]
             if error.details["writeConcernErrors"] or any(one["code"] != _DUPLICATE for one in failed):
@@ -127,10 +135,13 @@ def document(
     """
     forms = {"mail": ("subject", "text", "html"), "sms": ("sms",)}
     key = dict(zip(("event", "transition"), identity, strict=True)) | {"recipient": person.name, "channel": channel}
+    address = (person.mail if channel == "mail" else person.phone) or ""
     return {
         "_id": key,
         **key,
-        "address": (person.mail if channel == "mail" else person.phone) or "",
+        "address": address,
+        # One person may have several names, and write one address in several ways.
+        "reaches": address.casefold() if channel == "mail" else phone_digits(address),
         "language": person.language,
         "message": {form: getattr(message, form) for form in forms.get(channel, ())},
         "status": "waiting",
@@ -153,7 +164,7 @@ def recipient_of(message: Document) -> Person:
 
 def number_of(message: Document) -> str:
     """What tells a message from every other one, the same in every try: a hash of its key."""
-    parts = (message[name] for name in ("event", "transition", "recipient", "channel"))
+    parts = (message["_id"][name] for name in ("event", "transition", "recipient", "channel"))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -235,7 +246,7 @@ def _end(collection: Collection[Document], ends: Sequence[Notice]) -> dict[str, 
     if not events:
         return {}
     begun = {"event": {"$in": events}, "transition": {"$nin": list(ENDS)}}
-    _drop(collection, begun, "it was over before it was sent")
+    _drop(collection, begun, OVER)
     heard = [{"status": {"$in": list(TOLD)}}, {"summary": {"$ne": None}}]
     told: dict[str, list[Document]] = {}
     for one in collection.find({**begun, "$or": heard}):

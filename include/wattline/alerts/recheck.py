@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from pymongo.database import Database
 
 from wattline.alerts.notice import FAULTS
-from wattline.alerts.outbox import ENDS, TOLD, outbox, quiet_end
+from wattline.alerts.outbox import ENDS, OVER, TOLD, outbox, quiet_end
 from wattline.storage.documents import Document, translated
 
-OVER, CHECKED = "it was over before it was sent", "somebody has checked it"
+CHECKED = "somebody has checked it"
 _SOON = timedelta(minutes=1)
 
 
@@ -53,7 +53,8 @@ def stored_event(database: Database[Document], key: Document) -> Document | None
 
 
 def _begin(database: Database[Document], one: Document) -> Stop | None:
-    if one.get("type") not in FAULTS or "raised_at" not in one["key"]:
+    # Notices of inverters last no time: they are over as soon as they are there.
+    if "raised_at" not in one["key"] or one["type"] < FAULTS.start:
         return None
     event = stored_event(database, one["key"])
     if event and event.get("cleared_at") is not None:

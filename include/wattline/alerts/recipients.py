@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from pymongo.database import Database
 
@@ -13,6 +15,7 @@ from wattline.storage.documents import Document, translated
 
 ADMINISTRATOR = "administrator"
 DEFAULT_ZONE = "Asia/Seoul"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,20 @@ def _site(station: Mapping[str, Any], users: Mapping[str, Person], customer: Map
     return Site(
         mcno,
         station.get("name") or str(mcno),
-        station.get("timezone") or DEFAULT_ZONE,
+        _zone(mcno, station.get("timezone") or DEFAULT_ZONE),
         owner,
         users.get(station.get("manager_id") or ""),
     )
+
+
+def _zone(mcno: int, name: Any) -> str:
+    """A plant's time zone; the default for one that is none: it must not silence the other plants."""
+    try:
+        return ZoneInfo(name).key
+    except (KeyError, ValueError, TypeError, OSError):
+        # The last is for folders of zones, such as "Asia".
+        log.warning("Plant %s: %r is no time zone; its messages have the times of %s", mcno, name, DEFAULT_ZONE)
+        return DEFAULT_ZONE
 
 
 def _owner_without_account(mcno: int, customer: Mapping[str, Any]) -> Person | None:

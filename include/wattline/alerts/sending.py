@@ -83,6 +83,7 @@ class Sender(Protocol):
         """What the other side has of a message that was perhaps sent; None where it has nothing.
 
         Raises:
+            RejectedError: it has refused the message.
             UnreachableError: it gives no answer.
         """
         ...

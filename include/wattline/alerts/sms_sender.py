@@ -30,7 +30,8 @@ NUMBER_FIELD = "wattline"
 _PATIENCE = 30.0
 """Seconds that the provider may take for one answer: far less than the outbox's lease."""
 _CLOCKS_APART = timedelta(minutes=5)
-_ACCEPTED = "2000"
+_ACCEPTED = frozenset({"2000", "3000", "4000"})
+"""Codes of messages that Solapi has, that it has given to the network, and that have arrived; others are errors."""
 _LISTED = 500
 _APPRISE = threading.Lock()
 """Apprise logs to one logger for all: who reads from it what became of a message must be the only one who sends."""
@@ -65,13 +66,9 @@ class SolapiSender:
 
     def send(self, outgoing: Outgoing) -> Sent:
         """Send one SMS or LMS; see `Sender.send`."""
-        try:
-            to = phone_number(outgoing.address)
-        except ValueError as error:
-            raise RejectedError(str(error)) from None
         message = RequestMessage(
             from_=self.sender,
-            to=to,
+            to=_mobile(outgoing.address),
             auto_type_detect=False,
             custom_fields={NUMBER_FIELD: outgoing.number},
             **compose(outgoing.message["sms"]),
@@ -89,10 +86,10 @@ class SolapiSender:
         """What Solapi lists with our number among the messages to this recipient.
 
         Raises:
+            RejectedError: it lists the message as refused, or this is no number that it could have taken one for.
             UnreachableError: it gives no answer.
         """
-        to = phone_number(outgoing.address)
-        since = (outgoing.since - _CLOCKS_APART).isoformat()
+        to, since = _mobile(outgoing.address), (outgoing.since - _CLOCKS_APART).isoformat()
         query: dict[str, Any] = {"criteria": "to,dateCreated", "cond": "eq,gte", "value": f"{to},{since}"}
         query["limit"] = _LISTED
         while True:
@@ -102,10 +99,16 @@ class SolapiSender:
                 raise UnreachableError(str(error)) from error
             for number, one in (answer.get("messageList") or {}).items():
                 if (one.get("customFields") or {}).get(NUMBER_FIELD) == outgoing.number:
-                    return Sent(number, f"{one.get('statusCode') or _ACCEPTED} found with the provider", self.sender)
+                    return self._listed(number, one)
             if not answer.get("nextKey"):
                 return None
             query["startKey"] = answer["nextKey"]
+
+    def _listed(self, number: str, one: dict[str, Any]) -> Sent:
+        code = one.get("statusCode")
+        if code and code not in _ACCEPTED:
+            raise RejectedError(f"{code} {one.get('statusMessage') or one.get('reason') or ''}".strip())
+        return Sent(number, f"{code or ''} found with the provider".strip(), self.sender)
 
     def close(self) -> None:
         """Close the session."""
@@ -128,6 +131,18 @@ class SolapiSender:
         except ValueError as error:
             raise UncertainError("the SMS provider's answer is no JSON") from error
         return answer
+
+
+def _mobile(address: str) -> str:
+    """Digits of a recipient.
+
+    Raises:
+        RejectedError: it is no mobile number.
+    """
+    try:
+        return phone_number(address)
+    except ValueError as error:
+        raise RejectedError(str(error)) from None
 
 
 class AppriseSender:

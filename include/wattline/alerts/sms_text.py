@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 SMS_BYTES = 90
@@ -12,6 +13,11 @@ SUBJECT_BYTES = 40
 """The longest subject of an LMS, in bytes of EUC-KR."""
 
 _PLAIN = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-") | {"\u00a0": " ", "\u2022": "\u00b7"})
+
+
+def phone_digits(text: str) -> str:
+    """The digits of a number, a Korean one without its country's: one way to write what people write in many."""
+    return re.sub(r"^\+?82(?=[1-9])", "0", re.sub(r"[\s().-]", "", text))
 
 
 def euc_kr_text(text: str) -> str:

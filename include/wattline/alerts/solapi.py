@@ -24,7 +24,7 @@ from solapi.model import RequestMessage, SendRequestConfig
 from solapi.model.message_type import MessageType
 from solapi.model.response.send_message_response import SendMessageResponse
 
-from wattline.alerts.sms_text import LMS_BYTES, SMS_BYTES, SUBJECT_BYTES, cut, euc_kr_size, euc_kr_text
+from wattline.alerts.sms_text import LMS_BYTES, SMS_BYTES, SUBJECT_BYTES, cut, euc_kr_size, euc_kr_text, phone_digits
 
 SCHEME = "solapi"
 HOST = "api.solapi.com"
@@ -52,8 +52,7 @@ def phone_number(text: str, *, sender: bool = False) -> str:
     Raises:
         ValueError: it is no such number.
     """
-    digits = re.sub(r"[\s().-]", "", text)
-    digits = re.sub(r"^\+?82(?=[1-9])", "0", digits)
+    digits = phone_digits(text)
     if not (_SENDER if sender else _MOBILE).fullmatch(digits):
         raise ValueError(f"{text!r} is no Korean {'sender' if sender else 'mobile'} number; write 010-0000-0000")
     return digits

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import traceback
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -13,7 +15,7 @@ import typer
 from wattline.alerts.channels import open_channels
 from wattline.cli.connect import pipeline_documents
 from wattline.platform import status
-from wattline.platform.watchdog import Look, Watchdog
+from wattline.platform.watchdog import Heartbeat, Look, Watchdog
 from wattline.settings import settings
 
 
@@ -28,10 +30,11 @@ def watchdog(
     """Tell the on-call when the platform itself is silent, and when it is back; runs until Ctrl-C or SIGTERM.
 
     It stands outside Airflow and looks at the newest heartbeat in MongoDB (`WATTLINE_MONGO_URL`). One that is older
-    than `WATTLINE_WATCHDOG_MINUTES`, or a MongoDB that does not answer, is told to `WATTLINE_ONCALL_URLS`: once when it
-    begins, once when it is over. Best run on another machine than the platform.
+    than `WATTLINE_WATCHDOG_MINUTES`, one that says that messages do not leave, and a MongoDB that does not answer twice
+    in a row are told to `WATTLINE_ONCALL_URLS`: once when it begins, once when it is over. Best run on another machine
+    than the platform.
 
-    With `--once` the exit code is 1 while the platform is silent, or somebody could not be told:
+    With `--once` the exit code is 1 while something is wrong, somebody could not be told, or the memory not written:
 
     - `wattline watchdog`
     - `wattline watchdog --once`
@@ -46,29 +49,44 @@ def watchdog(
         airflow=given.airflow_url,
         started=None if once else datetime.now(UTC),
     )
-    before: Look | None = None
-    while True:
+    if once:
         look = dog.look(datetime.now(UTC))
-        if before is None or look.sent or (look.silent, look.failed) != (before.silent, before.failed):
-            typer.echo(_line(look))
-        before = look
-        if once:
-            raise typer.Exit(1 if look.silent or look.failed else 0)
+        _say(_line(look))
+        raise typer.Exit(1 if look.trouble or look.failed else 0)
+    before = ""
+    while True:
+        said = _looked(dog)
+        if said != before:
+            _say(said)
+        before = said
         if stop.wait(every):
             return
 
 
-def _newest() -> datetime | None:
+def _looked(dog: Watchdog) -> str:
+    """One look in words; the watchdog outlives whatever it runs into."""
+    try:
+        return _line(dog.look(datetime.now(UTC)))
+    except Exception:  # the next look may fare better, and nobody else looks
+        return traceback.format_exc()
+
+
+def _newest(latest: datetime) -> Heartbeat | None:
     with pipeline_documents() as database:
-        found = status.newest(database)
-    moment: datetime | None = found["measured_at"] if found else None
-    return moment
+        found = status.newest(database, latest)
+    return Heartbeat.of(found) if found else None
 
 
 def _line(look: Look) -> str:
     failed = [f"{label} failed: {error}" for label, error in look.failed.items()]
     told = [f"told {label}" for label in look.sent]
-    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ} " + "; ".join([look.silent or "in order", *told, *failed])
+    return "; ".join([look.trouble or "in order", *told, *failed])
+
+
+def _say(text: str) -> None:
+    # Where the output is a file on a full disk, people are told all the same.
+    with suppress(OSError):
+        typer.echo(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ} {text}")
 
 
 def _stopped() -> Event:

@@ -1,8 +1,8 @@
 """What heartbeat makes of its measurements: the document of `server_status`, and what people are told of it.
 
-The newest document is the memory: every run begins with the one before. Subjects that go down in one run are one
-*incident*, an event 301 of the plant 0; it ends when all of them are back. A run tells of every incident that is open
-or ended lately, each time: the outbox takes what it has already for told, so a run that was killed loses nothing.
+The newest document is the memory: every run begins with the one before. A subject that goes down is an *incident*, an
+event 301 of the plant 0, until it is back. A run tells of every incident that is open or ended lately, each time: the
+outbox takes what it has already for told, so a run that was killed loses nothing.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def events(document: Document) -> list[PlatformEvent]:
 
 
 def _notice(incident: Mapping[str, Any], transition: Transition, at: datetime) -> Notice:
-    values = {"what": ", ".join(incident["subjects"]), "detail": _line(incident)}
+    values = {"what": incident["subject"], "detail": _line(incident)}
     return Notice(_key(incident), transition, None, None, PLATFORM_DOWN, at, values)
 
 
@@ -108,7 +108,7 @@ def _key(incident: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _line(incident: Mapping[str, Any]) -> str:
-    return "; ".join(f"{subject}: {detail}" for subject, detail in incident["subjects"].items())
+    return f"{incident['subject']}: {incident['detail']}"
 
 
 def _judged(row: Mapping[str, Any], before: Document, at: datetime, beating: timedelta) -> Document:
@@ -140,16 +140,23 @@ def _seen(row: Mapping[str, Any], before: Document, beating: timedelta) -> str |
 
 
 def _incidents(before: Sequence[Document], states: Mapping[str, Document], at: datetime) -> list[Document]:
-    down = {subject for subject, state in states.items() if state["state"] == DOWN}
-    kept = [_continued(incident, down, at) for incident in before]
-    kept = [each for each in kept if each["cleared_at"] is None or at - each["cleared_at"] < _KEPT]
-    # A subject that comes back and goes down again before its incident is over is still the same trouble.
-    known = {subject for each in kept if each["cleared_at"] is None for subject in each["subjects"]}
-    new = {subject: states[subject]["detail"] for subject in states if subject in down - known}
-    return [*kept, {"raised_at": at, "cleared_at": None, "subjects": new}] if new else kept
+    """The incidents after a measurement: for every subject that is down exactly one that is open."""
+    down = {subject: state["detail"] for subject, state in states.items() if state["state"] == DOWN}
+    kept = [each for each in before if each["cleared_at"] is None or at - each["cleared_at"] < _KEPT]
+    for number, incident in enumerate(kept):
+        if incident["cleared_at"] is None and incident["subject"] not in down:
+            kept[number] = incident | {"cleared_at": _moment(kept, "cleared_at", at)}
+    known = {each["subject"] for each in kept if each["cleared_at"] is None}
+    for subject, detail in down.items():
+        if subject not in known:
+            raised_at = _moment(kept, "raised_at", at)
+            kept.append({"raised_at": raised_at, "cleared_at": None, "subject": subject, "detail": detail})
+    return kept
 
 
-def _continued(incident: Document, down: set[str], at: datetime) -> Document:
-    if incident["cleared_at"] is not None or down & set(incident["subjects"]):
-        return incident
-    return incident | {"cleared_at": at}
+def _moment(incidents: Sequence[Document], name: str, at: datetime) -> datetime:
+    """`at`, or the first millisecond after it that no incident has: an event's key does not name the subject."""
+    taken = {incident[name] for incident in incidents}
+    while at in taken:
+        at += timedelta(milliseconds=1)
+    return at

@@ -29,16 +29,25 @@ def before(database: Database[Document], moment: datetime) -> Document | None:
         return documents(database, _COLLECTION).find_one({"at": {"$lt": moment}}, sort=[("at", DESCENDING)])
 
 
-def newest(database: Database[Document]) -> Document | None:
-    """The newest document of all."""
+def newest(database: Database[Document], latest: datetime) -> Document | None:
+    """The newest document that was measured up to `latest`; where all are of later, the newest of them."""
+    collection, order = documents(database, _COLLECTION), [("measured_at", DESCENDING)]
     with translated():
-        return documents(database, _COLLECTION).find_one(sort=[("measured_at", DESCENDING)])
+        found = collection.find_one({"measured_at": {"$lte": latest}}, sort=order)
+        return found or collection.find_one(sort=order)
 
 
 def newer(database: Database[Document], moment: datetime) -> bool:
     """Whether a later run has stored its document already."""
     with translated():
         return documents(database, _COLLECTION).find_one({"at": {"$gt": moment}}, {"_id": 1}) is not None
+
+
+def remove_future(database: Database[Document], latest: datetime) -> int:
+    """Remove what a clock that was ahead has left beyond `latest`, for it would pass as newer than now; how many."""
+    ahead = [{name: {"$gt": latest}} for name in ("at", "measured_at")]
+    with translated():
+        return int(documents(database, _COLLECTION).delete_many({"$or": ahead}).deleted_count)
 
 
 def store(database: Database[Document], document: Document) -> None:

@@ -1,16 +1,19 @@
-"""The dead-man check: heartbeat tells of everything but itself, so somebody outside Airflow has to look after it.
+"""The dead-man check: somebody outside Airflow looks after what heartbeat cannot tell by itself.
 
-Each look reads the newest `server_status`. When it is older than the period, or MongoDB cannot be asked, every channel
-of the on-call is told once, and once more when heartbeat is back. Channels are remembered one by one in a small file:
-one that failed is tried again with every look while the others stay quiet. Killed between a message and the file, the
-watchdog sends that message twice: a message too many, never one too few.
+That is heartbeat's own silence, and the subjects that keep its messages from leaving. Each look reads the newest
+`server_status`. When that is older than the period, or of the future, or MongoDB does not answer two looks in a row,
+every channel of the on-call is told once, and once more when it is over; so it is with every such subject that is down.
+
+Channels are remembered one by one: one that failed is tried again with every look while the others stay quiet. What is
+remembered is kept in a small file. Killed between a message and the file, or where the file cannot be written and the
+process ends, the watchdog sends a message twice: a message too many, never one too few.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,9 +24,55 @@ from wattline.alerts.oncall import Language, Message, last_line
 from wattline.alerts.rendering import part, rows, template
 from wattline.alerts.sms_text import SMS_BYTES, cut, euc_kr_text
 from wattline.errors import WattlineError
+from wattline.platform.heartbeat import DOWN
+from wattline.platform.messages import SUBJECTS
+from wattline.platform.pipelines import PREFIX
+from wattline.storage.documents import Document
 
+PLATFORM = "platform"
+"""The subject that is down while heartbeat is silent."""
+UNTOLD = (f"{PREFIX}alert_outbox", *SUBJECTS.values())
+"""Subjects of heartbeat's that its own messages may not tell of."""
 _MINUTE, _SHORT = "%Y-%m-%d %H:%M UTC", "%m-%d %H:%MZ"
-_RUNBOOK = "docs/runbooks/platform.md#the-platform-is-silent"
+_RUNBOOK = "docs/runbooks/platform.md#"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with a subject, and since when, UTC."""
+
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What the newest `server_status` says.
+
+    Attributes:
+        at: when it was measured, UTC.
+        troubles: those of UNTOLD that are down.
+    """
+
+    at: datetime
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, document: Document) -> Heartbeat:
+        """What matters of a document of `server_status`."""
+        states = {subject: document["checks"].get(subject) for subject in UNTOLD}
+        down = {subject: state for subject, state in states.items() if state and state["state"] == DOWN}
+        return cls(
+            document["measured_at"], {name: Trouble(each["since"], each["detail"]) for name, each in down.items()}
+        )
+
+
+@dataclass(frozen=True)
+class Open:
+    """A trouble that lasts, or whose end not everybody knows: since when, and labels of the channels that were told."""
+
+    since: datetime
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,107 +81,148 @@ class Told:
 
     Attributes:
         heard: the last heartbeat that it has seen, None before the first.
-        since: from when on the platform is silent; None while it is heard.
-        channels: labels of the channels that know of the silence.
+        unanswered: the first of the looks since which nobody could say; None where the last one was answered.
+        troubles: by subject.
     """
 
     heard: datetime | None = None
-    since: datetime | None = None
-    channels: tuple[str, ...] = ()
+    unanswered: datetime | None = None
+    troubles: Mapping[str, Open] = field(default_factory=dict)
 
 
 _TOLD = TypeAdapter(Told)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Look:
     """What one look found.
 
     Attributes:
-        silent: why the platform counts as silent; empty where it is heard, or nobody has heard it yet.
+        trouble: what is wrong, told or not yet; empty where nothing is, or nobody has heard heartbeat yet.
         sent: labels of the channels that took a message.
-        failed: label of each channel that did not → why.
+        failed: label of each channel that did not, or the file that could not be written → why.
     """
 
-    silent: str
-    sent: tuple[str, ...] = ()
+    trouble: str
+    sent: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Watchdog:
-    """One watchdog.
+    """One watchdog; it reads its file when it looks for the first time.
 
     Attributes:
-        newest: the time of the newest heartbeat, None where there is none; raises a WattlineError where nobody can say.
+        newest: the newest heartbeat up to a time, or else the newest of all, None where there is none; raises where
+            nobody can say.
         channels: whom to tell.
         memory: the file.
-        period: how old a heartbeat may be.
+        period: how old a heartbeat may be, and how far ahead of the clock.
         language: of the messages.
         airflow: address of Airflow's UI, for the messages.
         started: when the watchdog began to look: what was silent before has a period to begin. None: it has none.
     """
 
-    newest: Callable[[], datetime | None]
+    newest: Callable[[datetime], Heartbeat | None]
     channels: Sequence[Channel]
     memory: Path
     period: timedelta
     language: Language
     airflow: str = ""
     started: datetime | None = None
+    _told: Told | None = field(default=None, init=False)
 
     def look(self, now: datetime) -> Look:
         """Look once, tell who has to be told, and remember it.
 
         Args:
             now: UTC.
-
-        Raises:
-            OSError: the file cannot be written; it was told all the same.
         """
-        told = load(self.memory)
-        heard, problem = told.heard, ""
+        told = self._told or load(self.memory)
+        heartbeat, problem = self._ask(now)
+        heard = heartbeat.at if heartbeat else told.heard
+        silence = self._silence(heard, now, known=PLATFORM in told.troubles)
+        # One look without an answer may be a restart of the server, or of the network.
+        if problem and told.unanswered and not silence:
+            silence = Trouble(told.unanswered, problem)
+        if silence:
+            found = {PLATFORM: replace(silence, reason=problem or silence.reason)}
+        else:
+            found = dict(heartbeat.troubles) if heartbeat else {}
+        # Who is not heard says nothing of other subjects.
+        certain = {*found, *told.troubles} if heartbeat and not silence else {PLATFORM}
+        self._told = replace(told, heard=heard, unanswered=(told.unanswered or now) if problem else None)
+        look = Look("; ".join(f"{subject}: {trouble.reason}" for subject, trouble in found.items()) or problem)
+        for subject in sorted(certain):
+            self._tell(subject, found.get(subject), look)
+        self._save(look)
+        return look
+
+    def _ask(self, now: datetime) -> tuple[Heartbeat | None, str]:
+        """The newest heartbeat, and why nobody can say."""
         try:
-            heard = self.newest() or heard
+            return self.newest(now + self.period), ""
         except WattlineError as error:
-            problem = last_line(str(error))
-        silent = problem or self._silence(heard, now)
-        since = (told.since or (now if problem else heard)) if silent else told.since
-        told = Told(heard, since, told.channels)
-        return self._tell(told, silent, now)
+            return None, last_line(str(error))
+        except Exception as error:  # whatever keeps the watchdog from looking is to be told
+            return None, last_line(f"{type(error).__name__}: {error}")
 
-    def _silence(self, heard: datetime | None, now: datetime) -> str:
+    def _silence(self, heard: datetime | None, now: datetime, *, known: bool) -> Trouble | None:
         if heard is None:  # a platform on which heartbeat was never switched on
-            return ""
-        quiet = now - max(heard, self.started or heard)
+            return None
+        if heard > now + self.period:
+            return Trouble(now, f"the newest heartbeat is of {heard:{_MINUTE}}, which is still to come")
         minutes = self.period / timedelta(minutes=1)
-        return f"no heartbeat for more than {minutes:g} minutes" if quiet > self.period else ""
+        # A silence that was told ends with a heartbeat, and not with a restart of the watchdog.
+        quiet = now - (heard if known else max(heard, self.started or heard))
+        return Trouble(heard, f"no heartbeat for more than {minutes:g} minutes") if quiet > self.period else None
 
-    def _tell(self, told: Told, silent: str, now: datetime) -> Look:
+    def _tell(self, subject: str, trouble: Trouble | None, look: Look) -> None:
         """Tell the channels whose knowledge is another than what is so; the file follows every message."""
-        sent, failed = [], {}
+        told = self._told or Told()
+        case = told.troubles.get(subject) or (Open(trouble.since) if trouble else None)
+        if case is None:
+            return
         for channel in self.channels:
-            if (channel.label in told.channels) == bool(silent):
+            if (channel.label in case.channels) == bool(trouble):
                 continue
-            result = channel.send(message(told, silent, self.language, self.airflow))
+            result = channel.send(self._message(subject, trouble, case.since))
             if not result.ok:
-                failed[channel.label] = result.error
+                look.failed[channel.label] = result.error
                 continue
-            sent.append(channel.label)
-            others = tuple(label for label in told.channels if label != channel.label)
-            told = Told(told.heard, told.since, (*others, channel.label) if silent else others)
-            save(self.memory, told)
-        if not silent and not told.channels:
-            told = Told(told.heard)
-        save(self.memory, told)
-        return Look(silent, tuple(sent), failed)
+            look.sent.append(channel.label)
+            others = tuple(label for label in case.channels if label != channel.label)
+            case = replace(case, channels=(*others, channel.label) if trouble else others)
+            self._remember(subject, case)
+            self._save(look)
+        # Channels that are gone need not hear of the end.
+        waiting = any(channel.label in case.channels for channel in self.channels)
+        self._remember(subject, case if trouble or waiting else None)
+
+    def _remember(self, subject: str, case: Open | None) -> None:
+        told = self._told or Told()
+        others = {name: each for name, each in told.troubles.items() if name != subject}
+        self._told = replace(told, troubles={**others, subject: case} if case else others)
+
+    def _save(self, look: Look) -> None:
+        """Write the file; where that fails, the process remembers."""
+        look.failed.pop(str(self.memory), None)
+        try:
+            save(self.memory, self._told or Told())
+        except OSError as error:
+            look.failed[str(self.memory)] = str(error)
+
+    def _message(self, subject: str, trouble: Trouble | None, since: datetime) -> Message:
+        heard = self._told.heard if self._told else None
+        reason = trouble.reason if trouble else ""
+        return message(subject, reason, since, heard, language=self.language, airflow=self.airflow)
 
 
 def load(memory: Path) -> Told:
-    """What the file says; one that is missing or broken says nothing, which sends a message too many at the worst."""
+    """What the file says; one that cannot be read says nothing, which sends a message too many at the worst."""
     try:
         return _TOLD.validate_json(memory.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return Told()
 
 
@@ -153,18 +243,29 @@ def save(memory: Path, told: Told) -> None:
     part_file.replace(memory)
 
 
-def message(told: Told, silent: str, language: Language, airflow: str) -> Message:
-    """What a channel is sent: that the platform is silent, and why; or, where `silent` is empty, that it is back."""
-    words = template(f"watchdog_{language}.j2")
-    since = told.since or told.heard
+def message(
+    subject: str, reason: str, since: datetime, heard: datetime | None, *, language: Language, airflow: str
+) -> Message:
+    """What a channel is sent: that a subject is down, and why; or, where `reason` is empty, that it is back.
+
+    Args:
+        subject: PLATFORM or one of UNTOLD.
+        reason: one line.
+        since: when the trouble began, UTC.
+        heard: the last heartbeat, UTC; None where there was none.
+        language: of the message.
+        airflow: address of Airflow's UI.
+    """
+    words, platform = template(f"watchdog_{language}.j2"), subject == PLATFORM
     values = {
-        "down": bool(silent),
-        "reason": silent,
-        "last": f"{told.heard:{_MINUTE}}" if told.heard else "-",
-        "since": f"{since:{_MINUTE}}" if since else "-",
-        "short": f"{since:{_SHORT}}" if since else "-",
+        "down": bool(reason),
+        "what": "" if platform else subject,
+        "reason": reason,
+        "last": f"{heard:{_MINUTE}}" if heard else "-",
+        "since": f"{since:{_MINUTE}}",
+        "short": f"{since:{_SHORT}}",
         "airflow": airflow,
-        "runbook": _RUNBOOK,
+        "runbook": _RUNBOOK + ("the-platform-is-silent" if platform else "messages-do-not-leave"),
     }
     headline, pairs = part(words, "headline", values), rows(words, values)
     text = "\n".join([headline, "", *(f"{label}: {value}" for label, value in pairs)]) + "\n"

@@ -13,6 +13,7 @@ from wattline.solar.availability import DOWN, FRESH_TICK
 from wattline.solar.legacy_tables import EVENT
 from wattline.solar.scope import days
 from wattline.solar.tables import TICK_ROW
+from wattline.storage.contract import ORIGIN_FIELD
 from wattline.storage.mongo import MongoStore
 from wattline.storage.store import Condition, Scanner, Store
 from wattline.window import Window
@@ -54,7 +55,9 @@ def ticks(store: Scanner, window: Window, inputs: Mapping[str, pl.DataFrame]) ->
 
 
 def events(store: MongoStore, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
-    """The faults that touch the days, from wherever they were raised: `events`.
+    """The platform's own events of faults that touch the days: `events`.
+
+    The old system's have other rules, and one that it never closed would count for ever.
 
     Args:
         store: MongoDB, which holds EVENT.
@@ -66,5 +69,5 @@ def events(store: MongoStore, window: Window, inputs: Mapping[str, pl.DataFrame]
         return {"events": pl.DataFrame(schema={name: EVENT.schema[name] for name in _EVENT})}
     start, end = cast("tuple[datetime, datetime]", wanted.select(pl.col("start").min(), pl.col("end").max()).row(0))
     where = (Condition("type", "in", DOWN), Condition("raised_at", "<", end))
-    open_then = {"$or": [{"cleared_at": None}, {"cleared_at": {"$gte": start}}]}
-    return {"events": store.read(EVENT, where, _EVENT, only=open_then)}
+    own_and_open = {ORIGIN_FIELD: None, "$or": [{"cleared_at": None}, {"cleared_at": {"$gte": start}}]}
+    return {"events": store.read(EVENT, where, _EVENT, only=own_and_open)}

@@ -8,10 +8,14 @@ from datetime import timedelta
 import polars as pl
 
 from wattline.solar.collect import plants_of
-from wattline.solar.reliability_check import require_length
+from wattline.solar.event_types import PLATFORM_DOWN
+from wattline.solar.legacy_tables import EVENT
+from wattline.solar.reliability_span import span_window
 from wattline.solar.reliability_state import RUN_ALERT, RUN_ALERT_LOG
 from wattline.solar.reliability_ticks import TICK_STATE
 from wattline.solar.targets import targets as read_targets
+from wattline.storage.contract import ORIGIN_FIELD
+from wattline.storage.mongo import MongoStore
 from wattline.storage.store import Condition, Store
 from wattline.window import Window
 
@@ -24,25 +28,27 @@ _VALID = Condition("void", "=", False)
 
 def targets(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
     """`targets`: the inverters to be looked at, by the schema `targets.TARGET`."""
-    require_length(window)
     return {"targets": read_targets(store)}
 
 
-def ticks(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
-    """`ticks`: rows of TICK_STATE of the targets, of the window and of the tick at its start."""
+def logs(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
+    """`ticks`: rows of TICK_STATE of the targets, of the `span` and of the tick at its start."""
+    window = span_window(window, inputs)
     where = (Condition("at", ">=", window.start), Condition("at", "<=", window.end))
     rows = store.read(TICK_STATE, where)
     return {"ticks": rows.join(inputs["targets"], on=_UNIT, how="semi")}
 
 
 def states(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
-    """How inverters and plants stood at the window's start, whatever was computed of later times.
+    """How inverters and plants stood at the start of the `span`, whatever was computed of later times.
 
     Returns:
-        `states`: RUN_ALERT rows, the newest at or before the start of each; `earlier`: RUN_ALERT_LOG rows that a
-        computation before has stored for the window; `later`: `mcno, invno` of those that changed after the window.
+        `states`: RUN_ALERT rows, the newest at or before the start of each; `earlier`: RUN_ALERT_LOG rows that
+        computations before have stored for the span, void ones too; `later`: `mcno, invno` of those that changed after
+        it.
     """
-    newest = store.read(RUN_ALERT)
+    window = span_window(window, inputs)
+    newest = store.read(RUN_ALERT, (_VALID,))
     moved_on = newest.filter(pl.col("at") > window.start)
     found = [newest.filter(pl.col("at") <= window.start)]
     lacking = moved_on.select(_UNIT)
@@ -50,12 +56,20 @@ def states(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> 
         if lacking.height:
             found.append(_at(store, window, lacking, [Condition("at", ">", since)] if since else []))
             lacking = lacking.join(found[-1], on=_UNIT, how="anti")
-    inside = (Condition("at", ">", window.start), Condition("at", "<=", window.end), _VALID)
+    inside = (Condition("at", ">", window.start), Condition("at", "<=", window.end))
     return {
         "states": pl.concat(found).sort(_UNIT),
         "earlier": store.read(RUN_ALERT_LOG, inside),
         "later": newest.filter(pl.col("at") > window.end).select(_UNIT),
     }
+
+
+def events(store: MongoStore, window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
+    """`raised`: natural keys of the events that are stored as raised in the `span`; not those of the old system."""
+    window = span_window(window, inputs)
+    inside = (Condition("raised_at", ">", window.start), Condition("raised_at", "<=", window.end))
+    own = Condition("type", "<", PLATFORM_DOWN)
+    return {"raised": store.read(EVENT, (*inside, own), EVENT.key, only={ORIGIN_FIELD: None})}
 
 
 def _at(store: Store, window: Window, units: pl.DataFrame, since: list[Condition]) -> pl.DataFrame:

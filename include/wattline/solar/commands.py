@@ -28,7 +28,8 @@ def finished(database: Database[Document]) -> list[Document]:
     Raises:
         TransientError: the server cannot be reached.
     """
-    wanted = {"command": RESET, "finished_at": {"$ne": None}}
+    # What is no date cannot be kept, and would come before everything else.
+    wanted = {"command": RESET, "finished_at": {"$type": "date"}}
     with translated():
         return list(documents(database, "command_queue").find(wanted).sort("finished_at").limit(AT_ONCE))
 
@@ -57,26 +58,30 @@ def remove(database: Database[Document], commands: Sequence[Document]) -> int:
         return int(documents(database, "command_queue").delete_many({"_id": {"$in": kept}}).deleted_count)
 
 
-def notices(commands: Sequence[Document], languages: dict[str, Language]) -> list[Notice]:
-    """One notice a command that went well and names a number; the same command is told once.
+def notice(command: Document, languages: dict[str, Language]) -> Notice | None:
+    """What the number that a command names is told, by the same key each time; None where it went wrong or names none.
 
     Args:
-        commands: documents of `command_queue`.
+        command: a document of `command_queue`.
         languages: number → language of the user who has it; Korean where nobody has.
+
+    Raises:
+        KeyError, TypeError: what is there cannot be told.
     """
-    return [
-        Notice(
-            key={"command": str(command["_id"])},
-            transition="reset",
-            mcno=command["mcno"],
-            invno=command.get("invno"),
-            type=0,
-            at=command["finished_at"],
-            to=(Person(command["phone"], languages.get(_digits(command["phone"]), "ko"), phone=command["phone"]),),
-        )
-        for command in commands
-        if command.get("ok", True) and command.get("phone")
-    ]
+    phone = command.get("phone")
+    if not phone or not command.get("ok", True):
+        return None
+    if not isinstance(phone, str):
+        raise TypeError(f"phone is {phone!r}, and no text")
+    return Notice(
+        key={"command": str(command["_id"])},
+        transition="reset",
+        mcno=command["mcno"],
+        invno=command.get("invno"),
+        type=0,
+        at=command["finished_at"],
+        to=(Person(phone, languages.get(_digits(phone), "ko"), phone=phone),),
+    )
 
 
 def languages(database: Database[Document]) -> dict[str, Language]:
@@ -86,7 +91,7 @@ def languages(database: Database[Document]) -> dict[str, Language]:
         TransientError: the server cannot be reached.
     """
     with translated():
-        users: Any = database["users"].find({"phone": {"$ne": None}}, {"phone": 1, "language": 1})
+        users: Any = database["users"].find({"phone": {"$type": "string"}}, {"phone": 1, "language": 1})
         return {_digits(user["phone"]): "en" if user.get("language") == "en" else "ko" for user in users}
 
 

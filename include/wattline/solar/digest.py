@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, cast
 
 import polars as pl
 
@@ -18,32 +19,36 @@ _WEAK = 0.95
 _WORDS: Mapping[Language, Mapping[str, str]] = {
     "en": {
         "total": "{plants} plants: available {availability}, readings {received}, {faults} faults{repair}",
-        "plant": "{name} ({mcno}): available {availability}, readings {received}, {faults} faults{repair}{worst}",
+        "plant": "{name} ({mcno}{day}): available {availability}, readings {received}, {faults} faults{repair}{worst}",
         "repair": ", mean time to repair {minutes:.0f} min",
         "worst": "; inverter {invno} only {availability}",
-        "more": "and {count} more plants, all of them better",
+        "more": "and {count} more plants, none known to be worse",
         "nothing": "-",
     },
     "ko": {
         "total": "발전소 {plants}개: 가동률 {availability}, 수신율 {received}, 고장 {faults}건{repair}",
-        "plant": "{name} ({mcno}): 가동률 {availability}, 수신율 {received}, 고장 {faults}건{repair}{worst}",
+        "plant": "{name} ({mcno}{day}): 가동률 {availability}, 수신율 {received}, 고장 {faults}건{repair}{worst}",
         "repair": ", 평균 복구 {minutes:.0f}분",
         "worst": "; {invno}번 인버터 {availability}",
-        "more": "그 밖에 {count}개 발전소는 더 양호",
+        "more": "그 밖에 발전소 {count}개 (가동률이 더 낮다고 확인된 곳 없음)",
         "nothing": "-",
     },
 }
 
 
 def notices(window: Window, rows: pl.DataFrame, recipients: Recipients) -> list[Notice]:
-    """One notice a manager on the newest local day of each of their plants in `rows`.
+    """One notice a manager on the local day of each of their plants that ended with the window.
+
+    That day is the date of the window's begin, or the one before where the plant lies west of Greenwich. Rows of
+    earlier days, which the run has computed again, are told to nobody.
 
     Args:
-        window: of the run, one day; the digest has the date of its begin.
+        window: of the run, one day.
         rows: of RELIABILITY_DAY.
         recipients: the people of the plants.
     """
-    newest = rows.filter(pl.col("day") == pl.col("day").max().over("mcno"))
+    ended = rows.filter(pl.col("day") >= window.start.date() - timedelta(days=1))
+    newest = ended.filter(pl.col("day") == pl.col("day").max().over("mcno"))
     managers: dict[str, tuple[Person, list[int]]] = {}
     for mcno in newest["mcno"].unique().sort():
         manager = recipients.site(mcno).manager
@@ -57,7 +62,7 @@ def notices(window: Window, rows: pl.DataFrame, recipients: Recipients) -> list[
 
 
 def _notice(person: Person, rows: pl.DataFrame, names: Mapping[int, str], window: Window) -> Notice:
-    day = f"{window.start:%Y-%m-%d}"
+    day = _day(rows).isoformat()
     return Notice(
         key={"digest": "reliability", "user": person.name, "day": day},
         transition="digest",
@@ -71,7 +76,7 @@ def _notice(person: Person, rows: pl.DataFrame, names: Mapping[int, str], window
 
 
 def lines(rows: pl.DataFrame, names: Mapping[int, str], language: Language) -> list[str]:
-    """A line on all plants, then one a plant, the worst first.
+    """A line on all plants, then one a plant, the worst first; a plant whose day is not the newest has its date.
 
     Args:
         rows: of RELIABILITY_DAY, one day a plant.
@@ -88,12 +93,20 @@ def lines(rows: pl.DataFrame, names: Mapping[int, str], language: Language) -> l
     weakest = {row["mcno"]: row for row in worst.iter_rows(named=True)}
     found = [words["total"].format(plants=plants.height, **_figures(_sum(plants), words))]
     for row in plants.head(_MOST_PLANTS).iter_rows(named=True):
-        name = names.get(row["mcno"]) or str(row["mcno"])
-        last = _worst(weakest.get(row["mcno"]), words)
-        found.append(words["plant"].format(name=name, mcno=row["mcno"], worst=last, **_figures(row, words)))
+        of_plant = {
+            "name": names.get(row["mcno"]) or str(row["mcno"]),
+            "mcno": row["mcno"],
+            "day": "" if row["day"] == _day(rows) else f", {row['day']}",
+            "worst": _worst(weakest.get(row["mcno"]), words),
+        }
+        found.append(words["plant"].format(**of_plant, **_figures(row, words)))
     if plants.height > _MOST_PLANTS:
         found.append(words["more"].format(count=plants.height - _MOST_PLANTS))
     return found
+
+
+def _day(rows: pl.DataFrame) -> date:
+    return cast("date", rows["day"].max())
 
 
 def _sum(plants: pl.DataFrame) -> dict[str, Any]:

@@ -7,7 +7,7 @@ and port and they have the same number there. An address without a port is a who
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -21,6 +21,7 @@ from wattline.platform.events import PlatformEvent
 from wattline.solar.event_types import REGISTERED_TWICE
 from wattline.solar.legacy_tables import REMOTE_IP
 from wattline.solar.tables import INVERTER
+from wattline.storage.coverage import reached
 from wattline.storage.documents import Document, documents, translated
 from wattline.storage.store import Store
 from wattline.window import Window
@@ -40,7 +41,9 @@ _KEY = ("mcno", "invno", "other_mcno", "other_invno")
 _COLLECTION = "duplicate_inverter"
 _NO_SERIAL = ("", "0", "-", "n/a", "none", "unknown", "없음")
 """What people write where a nameplate cannot be read, in lower case."""
-_LATELY = timedelta(days=1)
+_OF_EVENT = {"mcno": "mcno", "invno": "invno", "found_at": "raised_at"}
+"""What names the event of a pair, and the same in the event's key."""
+PIPELINE = "reliability_dup_inverter"
 
 
 def register(store: Store, window: Window, inputs: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
@@ -94,28 +97,35 @@ def _joined(rows: pl.DataFrame, on: list[str]) -> pl.DataFrame:
     return both.filter(lower).select(*_KEY, *on)
 
 
+def newer(database: Database[Document], at: datetime) -> bool:
+    """Whether a run of a window that ends after `at` has written the report: one of `at` has nothing to say any more.
+
+    Raises:
+        TransientError: the server cannot be reached.
+    """
+    later = {"$or": [{"seen_at": {"$gt": at}}, {"gone_at": {"$gt": at}}]}
+    with translated():
+        written = documents(database, _COLLECTION).find_one(later) is not None
+    return written or reached(database, PIPELINE, at)
+
+
 def store(database: Database[Document], found: pl.DataFrame, at: datetime) -> int:
     """Bring the report up to date: new pairs, those seen again, those that are gone; how many are new.
 
-    A pair that comes back is found anew.
+    A pair that comes back is found anew. Not for a run of which another is `newer`.
 
     Raises:
         TransientError: the server cannot be reached; storing again changes nothing.
     """
+    keys = [{name: row[name] for name in _KEY} for row in found.iter_rows(named=True)]
+    anew = {"found_at": at, "gone_at": None, "queued_at": None}
     orders: list[UpdateOne | UpdateMany] = []
-    for row in found.iter_rows(named=True):
-        key = {name: row[name] for name in _KEY}
-        change = {"serial_no": row["serial_no"], "address": row["address"], "gone_at": None}
+    for key, row in zip(keys, found.iter_rows(named=True), strict=True):
+        change = {"serial_no": row["serial_no"], "address": row["address"], "seen_at": at}
         # The time of the first sight names the event; only a pair that was gone gets a new one.
-        orders.append(UpdateOne({"_id": key, "gone_at": {"$ne": None}}, {"$set": {"found_at": at, "gone_at": None}}))
-        orders.append(
-            UpdateOne(
-                {"_id": key},
-                {"$setOnInsert": {**key, "found_at": at}, "$set": change, "$max": {"seen_at": at}},
-                upsert=True,
-            )
-        )
-    orders.append(UpdateMany({"seen_at": {"$lt": at}, "gone_at": None}, {"$set": {"gone_at": at}}))
+        orders.append(UpdateOne({"_id": key, "gone_at": {"$ne": None}}, {"$set": anew}))
+        orders.append(UpdateOne({"_id": key}, {"$setOnInsert": key | anew, "$set": change}, upsert=True))
+    orders.append(UpdateMany({"_id": {"$nin": keys}, "gone_at": None}, {"$set": {"gone_at": at}}))
     with translated():
         return int(documents(database, _COLLECTION).bulk_write(orders).upserted_count)
 
@@ -133,17 +143,17 @@ def report(database: Database[Document]) -> list[Document]:
 def events(found_pairs: Sequence[Document]) -> list[PlatformEvent]:
     """Events 302 of the report, one an inverter and time of the first sight, with all that it is the same as."""
     found = []
-    of_event = itemgetter("mcno", "invno", "found_at")
+    of_event = itemgetter(*_OF_EVENT)
     for key, pairs_ in groupby(sorted(found_pairs, key=of_event), of_event):
         same = list(pairs_)
         gone = [pair["gone_at"] for pair in same]
-        named = dict(zip(("mcno", "invno", "raised_at"), key, strict=True)) | {"type": REGISTERED_TWICE}
+        named = dict(zip(_OF_EVENT.values(), key, strict=True)) | {"type": REGISTERED_TWICE}
         found.append(PlatformEvent(named, "; ".join(map(_line, same)), None if None in gone else max(gone)))
     return found
 
 
 def notices(found_pairs: Sequence[Document], at: datetime) -> list[Notice]:
-    """One notice an event that lasts and was raised within the day before `at`; the outbox tells each once."""
+    """One notice an event that lasts and whose messages were not queued yet, to be sent from `at` on."""
     return [
         Notice(
             event.key,
@@ -151,12 +161,25 @@ def notices(found_pairs: Sequence[Document], at: datetime) -> list[Notice]:
             event.key["mcno"],
             event.key["invno"],
             REGISTERED_TWICE,
-            event.key["raised_at"],
+            # Its key has the time of the first sight; it is due only now.
+            at,
             {"detail": event.message},
         )
-        for event in events(found_pairs)
-        if event.cleared_at is None and event.key["raised_at"] > at - _LATELY
+        for event in events([pair for pair in found_pairs if pair.get("queued_at") is None])
+        if event.cleared_at is None
     ]
+
+
+def queued(database: Database[Document], told: Sequence[Notice], at: datetime) -> None:
+    """Write down that the messages of `told` are in the outbox: they are queued no more, whoever becomes administrator.
+
+    Raises:
+        TransientError: the server cannot be reached; writing again changes nothing.
+    """
+    events_ = [{name: notice.key[of_event] for name, of_event in _OF_EVENT.items()} for notice in told]
+    if events_:
+        with translated():
+            documents(database, _COLLECTION).update_many({"$or": events_}, {"$set": {"queued_at": at}})
 
 
 def _line(pair: Mapping[str, Any]) -> str:

@@ -23,6 +23,8 @@ PATIENCE = timedelta(minutes=25)
 That is two ticks and the pipeline's delay: the run of the next tick begins ten minutes after the fault's tick, waits
 for `inverterlog`, and may be tried again.
 """
+SAME_INCIDENT = timedelta(hours=24)
+"""Events that begin at most so far apart may be one incident, whose beginning was computed anew."""
 KEY = EVENT.key
 _REMARKS = {"merged": "another event took its place", "withdrawn": "the same time, computed again, does not show it"}
 _ENDS = ("cleared", "merged", "withdrawn")
@@ -33,7 +35,7 @@ def event_rows(actions: pl.DataFrame, still_open: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         actions: schema ACTIONS.
-        still_open: the natural keys of events that a computation of the same time before may have closed.
+        still_open: the natural keys of the events that are open after them; a computation before may have closed one.
 
     Returns:
         `mcno, invno, type, raised_at, level, message, cleared_at`.
@@ -52,6 +54,37 @@ def event_rows(actions: pl.DataFrame, still_open: pl.DataFrame) -> pl.DataFrame:
     ).sort(KEY)
 
 
+def withdrawn(stored: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
+    """Actions for the events that computations before raised in the same time, and this one does not.
+
+    Args:
+        stored: natural keys of the events that are stored as raised in the time that was computed.
+        actions: schema ACTIONS.
+    """
+    raised = actions.filter(pl.col("action") == "raised")
+    gone = stored.join(raised, on=KEY, how="anti").sort(KEY)
+    more = {"at": pl.col("raised_at"), "action": pl.lit("withdrawn"), "told": pl.lit(value=False)}
+    return gone.with_columns(**more, inverters=pl.lit(1)).select(actions.columns).cast(actions.schema)
+
+
+def moved(actions: pl.DataFrame, open_before: pl.DataFrame) -> pl.DataFrame:
+    """Which event takes the place of each that is withdrawn: of the same inverter and type, the nearest in time.
+
+    Args:
+        actions: schema ACTIONS.
+        open_before: natural keys of the events that were open when the time began.
+
+    Returns:
+        The natural key of the withdrawn event, and `begins_at`, that of the other; at most SAME_INCIDENT apart.
+    """
+    gone = actions.filter(pl.col("action") == "withdrawn", pl.col("type").is_in(list(FAULTS))).select(KEY)
+    found = pl.concat([actions.filter(pl.col("action") == "raised").select(KEY), open_before.select(KEY)])
+    pairs = gone.join(found.rename({"raised_at": "begins_at"}), on=KEY[:-1])
+    apart = (pl.col("begins_at") - pl.col("raised_at")).abs()
+    near = pairs.filter(apart <= SAME_INCIDENT).sort(*KEY, apart)
+    return near.unique(KEY, keep="first", maintain_order=True)
+
+
 def log_rows(actions: pl.DataFrame) -> pl.DataFrame:
     """EVENT_LOG rows, one an action."""
     return actions.select(*EVENT_LOG.key, message=_message()).sort(EVENT_LOG.key)
@@ -63,8 +96,8 @@ def store_events(database: Database[Document], rows: pl.DataFrame, end: datetime
     Args:
         database: holds `event`.
         rows: of `event_rows`.
-        end: end of the window that was computed: an event that is stored as cleared after it has been cleared by a
-            later run.
+        end: end of the time that was computed: an event that is open then, and is stored as cleared after it, has been
+            cleared by a later run.
 
     Raises:
         TransientError: the server cannot be reached; writing again does no harm.
@@ -135,10 +168,10 @@ def _message() -> pl.Expr:
 
 def _update(row: dict[str, Any], end: datetime) -> list[Document]:
     """A stage that sets what this computation knows, and keeps what it does not."""
-    of_later_runs = {"$gt": ["$cleared_at", end]}
-    ending = {
-        name: {"$cond": [of_later_runs, f"${name}", {"$literal": row[name]}]} for name in ("cleared_at", "message")
-    }
+    ending = {name: {"$literal": row[name]} for name in ("cleared_at", "message")}
+    if row["cleared_at"] is None:
+        of_later_runs = {"$gt": ["$cleared_at", end]}
+        ending = {name: {"$cond": [of_later_runs, f"${name}", value]} for name, value in ending.items()}
     mine = {name: {"$literal": row[name]} for name in (*KEY, "level")}
     kept = {name: {"$ifNull": [f"${name}", default]} for name, default in _OF_PEOPLE.items()}
     return [{"$set": mine | ending | kept}, {"$unset": "origin"}]

@@ -7,54 +7,62 @@ from datetime import timedelta
 
 import polars as pl
 
+from wattline.alerts.notice import FAULTS
 from wattline.errors import BadInputError
-from wattline.solar.events import event_rows, log_rows
+from wattline.solar.events import event_rows, log_rows, moved, withdrawn
 from wattline.solar.reliability import ACTIONS, run
+from wattline.solar.reliability_span import span_window
 from wattline.solar.reliability_state import RUN_ALERT, RUN_ALERT_LOG, remember
 from wattline.solar.reliability_ticks import Fleet, ticks
+from wattline.solar.scope import Periods, days, marks, own
 from wattline.window import Window
 
 Frames = dict[str, pl.DataFrame]
 LONGEST = timedelta(days=31)
 """A run keeps the observations of its whole window in memory: a byte or so for each inverter and tick."""
+EVENT_READERS: Mapping[str, Periods] = {"reliability_digest": days}
+"""The pipelines that read events, and what each computes."""
 _UNIT = ("mcno", "invno")
-_EVENT = (*_UNIT, "type", "raised_at")
 
 
 def check(window: Window, inputs: Mapping[str, pl.DataFrame]) -> Frames:
-    """Compute the states and events of a window from the states at its start.
+    """Compute states and events from the states at the begin.
 
     Args:
-        window: what to compute, at most LONGEST.
+        window: of the run.
         inputs: `targets` (`targets.TARGET`), `good_ticks` (TICK_STATE), `states` (RUN_ALERT rows at the start),
-            `earlier` (RUN_ALERT_LOG rows that are stored for the window), `later` (`mcno, invno` that changed again
-            after the window).
+            `earlier` (RUN_ALERT_LOG rows that are stored for the time), `raised` (keys of the events that are stored as
+            raised in it), `later` (`mcno, invno` that changed again after it); `span`, what to compute, at most
+            LONGEST; without it the window.
 
     Returns:
-        `run_alert_log`, `run_alert`, `event` (`events.event_rows`), `event_log`: rows to be stored; `actions`: schema
-        ACTIONS, for messages.
+        `run_alert_log`, `run_alert`, `event` (`events.event_rows`), `event_log`: rows to be stored; `actions` (ACTIONS)
+        and `moved` (`events.moved`), for messages; `settled`: whether all stand at the end as they stood before;
+        `recompute_marks` (`storage.recompute.MARKS`): the days whose faults may have changed.
 
     Raises:
-        BadInputError: the window is too long.
+        BadInputError: the time is too long.
     """
+    window = span_window(window, inputs)
     require_length(window)
-    states, earlier = inputs["states"], inputs["earlier"]
-    fleet = Fleet.of(inputs["targets"], states)
+    targets, states, earlier = inputs["targets"], inputs["states"], inputs["earlier"]
+    fleet = Fleet.of(targets, states)
     log, actions = RUN_ALERT_LOG.schema.to_frame(), ACTIONS.to_frame()
     if fleet.keys.height:
         log, actions = run(remember(fleet.keys, states), ticks(window, fleet, inputs["good_ticks"]))
     void = earlier.join(log, on=RUN_ALERT_LOG.key, how="anti").with_columns(void=pl.lit(value=True))
-    ends = pl.concat([states, log.select(RUN_ALERT.schema.names())]).unique(_UNIT, keep="last", maintain_order=True)
-    touched = pl.concat([log.select(_UNIT), void.select(_UNIT)]).unique()
-    newest = ends.join(touched, on=_UNIT, how="semi").join(inputs["later"], on=_UNIT, how="anti")
-    actions = pl.concat([actions, _withdrawn(earlier, actions)])
-    still_open = _open(ends.join(void, on=_UNIT, how="semi"))
+    before, after = _newest(states, earlier.filter(~pl.col("void"))), _newest(states, log)
+    actions = pl.concat([actions, withdrawn(inputs["raised"], actions)])
+    touched = pl.concat([actions.filter(pl.col("type").is_in(list(FAULTS))).select("mcno"), void.select("mcno")])
     return {
         "run_alert_log": pl.concat([log, void]).sort(RUN_ALERT_LOG.key),
-        "run_alert": newest.sort(_UNIT),
-        "event": event_rows(actions, still_open),
+        "run_alert": _run_alert(log, void, after).join(inputs["later"], on=_UNIT, how="anti"),
+        "event": event_rows(actions, _open(after)),
         "event_log": log_rows(actions),
         "actions": actions,
+        "moved": moved(actions, _open(states)),
+        "settled": pl.DataFrame({"settled": [after.equals(before)]}),
+        "recompute_marks": marks(touched.unique().join(own(window).drop("mcno"), how="cross"), targets, EVENT_READERS),
     }
 
 
@@ -69,17 +77,20 @@ def require_length(window: Window) -> None:
         raise BadInputError(f"the window is longer than {LONGEST.days} days", field="from/to", remedy=remedy)
 
 
+def _newest(states: pl.DataFrame, log: pl.DataFrame) -> pl.DataFrame:
+    """How everything stands by the rows at the start and those of RUN_ALERT_LOG since, in order."""
+    both = pl.concat([states, log.sort(RUN_ALERT_LOG.key).select(RUN_ALERT.schema.names())])
+    return both.unique(_UNIT, keep="last", maintain_order=True).sort(_UNIT)
+
+
+def _run_alert(log: pl.DataFrame, void: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """RUN_ALERT rows of all that changed; who has no state after all, a void one."""
+    touched = pl.concat([log.select(_UNIT), void.select(_UNIT)]).unique()
+    rows = pl.concat([_newest(after.clear(), void), after]).unique(_UNIT, keep="last", maintain_order=True)
+    return rows.join(touched, on=_UNIT, how="semi").sort(_UNIT)
+
+
 def _open(rows: pl.DataFrame) -> pl.DataFrame:
     """The natural keys of the events that are open by the `rows`."""
     known = rows.filter(pl.col("event_type").is_not_null())
     return known.select(*_UNIT, type="event_type", raised_at="event_raised_at")
-
-
-def _withdrawn(earlier: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
-    """Actions for the events that an earlier computation of the window raised in it, and this one does not."""
-    faults = _open(earlier.filter(pl.col("event_raised_at") == pl.col("at")))
-    told = earlier.filter(pl.col("notice").is_not_null()).select(*_UNIT, type="notice", raised_at="at")
-    raised = actions.filter(pl.col("action") == "raised")
-    gone = pl.concat([faults, told]).join(raised, on=_EVENT, how="anti").unique().sort(_EVENT)
-    more = {"at": pl.col("raised_at"), "action": pl.lit("withdrawn"), "told": pl.lit(value=False)}
-    return gone.with_columns(**more, inverters=pl.lit(1)).select(ACTIONS.names()).cast(ACTIONS)

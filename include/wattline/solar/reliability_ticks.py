@@ -18,7 +18,7 @@ from wattline.storage.contract import UTC_TIME, Table
 from wattline.window import Window
 
 SILENT_AFTER = timedelta(minutes=60)
-"""An inverter without a reading for so long has a communication error."""
+"""An inverter without a reading for so long, by daylight, has a communication error."""
 COLLECTOR_SILENT_AFTER = 2 * TICK
 """When the newest reading of all plants is older than this, it is the collector that is silent."""
 LOW_SUN = 5.0
@@ -35,6 +35,7 @@ TICK_STATE = Table(
 )
 """What the state machine reads of a tick row."""
 
+_HOUR_TICKS = SILENT_AFTER // TICK
 _COMPUTE_AGAIN = "Run inverterlog over this time again: its rows are not what it writes"
 
 
@@ -98,8 +99,11 @@ def ticks(window: Window, fleet: Fleet, rows: pl.DataFrame) -> Iterator[Tick]:
     day = _days(fleet, at)
     up_for = int(STOPPED_FOR / np.timedelta64(TICK))
     for n, tick in enumerate(at):
-        low = low_sun[n : n + up_for + 1]
-        yield Tick(tick, observed[n], low[-1], ~np.asarray(low.any(axis=0), np.bool_), day[n])
+        low = low_sun[n : n + _HOUR_TICKS + 1]
+        # Gateways may sleep in the dark; who has not woken after an hour of daylight is silent.
+        asleep = (observed[n] == SILENT) & low.any(axis=0)
+        seen = np.where(asleep, UNKNOWN, observed[n])
+        yield Tick(tick, seen, low[-1], ~np.asarray(low[-up_for - 1 :].any(axis=0), np.bool_), day[n])
 
 
 def _observed(fleet: Fleet, rows: pl.DataFrame, at: Times) -> npt.NDArray[np.int32]:
@@ -152,14 +156,14 @@ def _in_use(fleet: Fleet, at: Times) -> Flags:
 
 
 def _low_sun(fleet: Fleet, at: Times) -> Flags:
-    """Whether the sun is low at each inverter, from `STOPPED_FOR` before the first tick to the last one."""
+    """Whether the sun is low at each inverter, from `SILENT_AFTER` before the first tick to the last one."""
     # pvlib takes seconds to import.
     from wattline.solar.sun import elevation  # noqa: PLC0415
 
     places = fleet.keys.select("latitude", "longitude")
     of_plants = places.unique(maintain_order=True)
     which = places.join(of_plants.with_row_index("place"), on=places.columns, maintain_order="left")["place"]
-    earlier = at[0] - np.arange(STOPPED_FOR, np.timedelta64(0, "m"), -np.timedelta64(TICK))
+    earlier = at[0] - np.arange(_HOUR_TICKS, 0, -1) * np.timedelta64(TICK)
     times = np.concatenate([earlier, at])[:, None]
     low = elevation(times, of_plants["latitude"].to_numpy(), of_plants["longitude"].to_numpy()) < LOW_SUN
     return low[:, which.to_numpy()]

@@ -46,6 +46,12 @@ def covered(database: Database[Document], table: str, window: Window) -> bool:
         return holds(((row["start"], row["end"]) for row in found), window)
 
 
+def reached(database: Database[Document], table: str, at: datetime) -> bool:
+    """Whether a recorded window of `table` ends after `at`."""
+    with translated():
+        return documents(database, "migration_state").find_one({"table": table, "end": {"$gt": at}}) is not None
+
+
 def holds(intervals: Iterable[tuple[datetime, datetime]], window: Window) -> bool:
     """Whether half-open intervals, given in order of their start, leave no hole in `window`."""
     reached = window.start

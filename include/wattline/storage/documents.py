@@ -44,16 +44,21 @@ class Collected:
 
     Attributes:
         required: field name → BSON type names.
-        indexes: each a tuple of field names.
+        optional: the same of fields that may be missing or null.
+        indexes: each a tuple of field names, or an index that lets documents expire.
     """
 
     required: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    indexes: tuple[tuple[str, ...], ...] = ()
+    optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
+    indexes: tuple[tuple[str, ...] | IndexModel, ...] = ()
 
     @property
     def validator(self) -> Document:
         """The same as a MongoDB validator; further fields are allowed."""
-        return schema_validator({name: {"bsonType": list(types)} for name, types in self.required.items()})
+        rule = schema_validator({name: {"bsonType": list(types)} for name, types in self.required.items()})
+        optional = {name: {"bsonType": [*types, "null"]} for name, types in self.optional.items()}
+        rule["$jsonSchema"]["properties"] |= optional
+        return rule
 
 
 DOCUMENTS: Mapping[str, Collected] = {
@@ -75,7 +80,9 @@ DOCUMENTS: Mapping[str, Collected] = {
         (("at",), ("measured_at",)),
     ),
     "command_queue": Collected(
-        {"command": ("string",), "mcno": ("int", "long"), "requested_at": ("date",)}, (("command", "finished_at"),)
+        {"command": ("string",), "mcno": ("int", "long"), "requested_at": ("date",)},
+        (("command", "finished_at"),),
+        optional={"phone": ("string",), "finished_at": ("date",)},
     ),
     "command_history": Collected({"command": ("string",), "finished_at": ("date",)}, (("finished_at",), ("mcno",))),
     "login_history": Collected(
@@ -96,7 +103,13 @@ DOCUMENTS: Mapping[str, Collected] = {
             "due_at": ("date",),
             "attempts": ("int",),
         },
-        (("status", "channel", "due_at"), ("event", "transition"), ("sent_at",), ("escalation",)),
+        (
+            ("status", "channel", "due_at"),
+            ("event", "transition"),
+            ("sent_at",),
+            ("escalation",),
+            IndexModel([("stored_at", 1)], expireAfterSeconds=400 * 24 * 3600),
+        ),
     ),
 }
 """Collections of documents that are no table."""
@@ -137,7 +150,7 @@ def bson_value(value: Any) -> Any:
 
 
 def create_collection(
-    database: Database[Document], name: str, validator: Document, indexes: Sequence[Sequence[str]]
+    database: Database[Document], name: str, validator: Document, indexes: Sequence[Sequence[str] | IndexModel]
 ) -> None:
     """Create a collection with its validator and indexes; what is there already stays as it is.
 
@@ -152,7 +165,11 @@ def create_collection(
             if error.code != _EXISTS:
                 raise
         if indexes:
-            database[name].create_indexes([IndexModel([(column, 1) for column in index]) for index in indexes])
+            database[name].create_indexes([_index(index) for index in indexes])
+
+
+def _index(index: Sequence[str] | IndexModel) -> IndexModel:
+    return index if isinstance(index, IndexModel) else IndexModel([(column, 1) for column in index])
 
 
 def schema_validator(properties: Mapping[str, Document]) -> Document:
