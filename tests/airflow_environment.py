@@ -1,4 +1,4 @@
-"""A throw-away home for Airflow, set before anything imports it: it reads its settings on import."""
+"""A throw-away home for Airflow, and how many threads polars has, set before anything imports them."""
 
 import os
 import tempfile
@@ -17,3 +17,6 @@ os.environ |= {
     "AIRFLOW__API_AUTH__JWT_SECRET": "of-tests-only-and-long-enough-for-hs512-" * 2,
     "WATTLINE_DATA_DIR": _HOME,
 }
+if os.environ.get("LONG_TESTS") != "1":
+    # Several workers with small frames: threads would mostly wait for each other. Long runs have all of them.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")

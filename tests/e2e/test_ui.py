@@ -47,7 +47,7 @@ def test_every_dag_is_listed(platform: Platform, page: Page) -> None:
     assert platform.get("/api/v2/importErrors")["total_entries"] == 0
 
 
-@pytest.mark.parametrize("dag_id", DAGS)
+@pytest.mark.parametrize("dag_id", ["inverterlog", "meter_hourly_normalization", "alert_outbox"])
 def test_a_dag_shows_its_doc(platform: Platform, page: Page, dag_id: str) -> None:
     page.goto(f"{platform.stack.settings.airflow_url}/dags/{dag_id}")
     page.get_by_role("button", name="Dag Docs").click(timeout=30_000)
