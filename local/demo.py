@@ -70,7 +70,7 @@ def run(stack: Stack, console: Console, report: Report) -> None:
     for table in (meters.meters(stack.environment), meters.hours_by_reason(stack.environment)):
         console.print(table)
     report(meters.closure(stack.environment))
-    report("The newest events of the plants; a history run records them, and tells nobody")
+    report("The newest faults of the plants; a history run records them, and tells nobody")
     _wattline(stack, "events", "list", "--limit", "12")
     report("A plant's day; `wattline generation show --help` has months and years")
     _wattline(stack, "generation", "show", str(FIRST_MCNO), "--day", f"{start:%F}")

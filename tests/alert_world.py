@@ -112,10 +112,12 @@ def settle(database: Database[Any], plants: int = 2) -> None:
         database["customer"].insert_one({"_id": {"mcno": mcno}, "mcno": mcno, "owner_id": None, **owner})
 
 
-def store_event(database: Database[Any], identifier: str, *, cleared_at: datetime | None = None) -> None:
+def store_event(
+    database: Database[Any], identifier: str, *, cleared_at: datetime | None = None, level: str = "fault"
+) -> None:
     """The event as a pipeline stores it."""
     key = event_key(identifier)
-    more = {"level": "fault", "message": "x", "checked": False, "checked_at": None, "checked_by": None}
+    more = {"level": level, "message": "x", "checked": False, "checked_at": None, "checked_by": None}
     document = {"_id": key, **key, **more, "cleared_at": cleared_at}
     database["event"].replace_one({"_id": key}, document, upsert=True)
 

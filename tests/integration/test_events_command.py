@@ -51,6 +51,14 @@ def test_the_list_shows_ids_and_how_messages_fared(database: Database[Any]) -> N
     assert "No event." in run("list", "--mcno", "2").output
 
 
+def test_notices_are_shown_on_demand(database: Database[Any]) -> None:
+    started = event_id(1, 3, 101, NOW)
+    store_event(database, started, level="notice", cleared_at=NOW)
+    assert started not in run("list").output
+    assert started in run("list", "--notices").output
+    assert OPEN in run("list", "--notices").output
+
+
 def test_a_checked_event_is_told_to_nobody_else(database: Database[Any]) -> None:
     assert run("check", OPEN, "--by", "mina").output == f"{OPEN} is checked.\n"
     assert "was checked before" in run("check", OPEN, "--by", "root").output

@@ -23,12 +23,14 @@ def list_events(
     days: Annotated[int, typer.Option(help="How many days back.", min=1)] = 7,
     mcno: Annotated[int | None, typer.Option(help="Only this plant.")] = None,
     unchecked: Annotated[bool, typer.Option("--open", help="Only what lasts and nobody has checked.")] = False,
+    notices: Annotated[bool, typer.Option("--notices", help="Notices, too: each start and stop.")] = False,
     limit: Annotated[int, typer.Option(help="How many to show, newest first.", min=1)] = 50,
 ) -> None:
-    """Show the newest events with their ids, and how their messages fared."""
+    """Show the newest faults with their ids, and how their messages fared."""
     which: Document = {"raised_at": {"$gte": datetime.now(UTC) - timedelta(days=days)}}
     which |= {"mcno": mcno} if mcno is not None else {}
-    which |= {"cleared_at": None, "checked": False, "level": "fault"} if unchecked else {}
+    which |= {"cleared_at": None, "checked": False} if unchecked else {}
+    which |= {} if notices else {"level": "fault"}
     with pipeline_documents() as database, translated():
         events = list(database["event"].find(which).sort("raised_at", -1).limit(limit))
         names = [_identifier(event) for event in events]
