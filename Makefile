@@ -8,8 +8,8 @@ UV_VERSION := 0.13.9
 BENCH_VENV := .venv-bench
 # Which tests, and pytest's other arguments: make test TESTS="tests/unit -k window"
 TESTS ?=
-# How they are shared among workers, one of which mostly waits for Airflow; none: make test WORKERS=
-WORKERS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# How they are shared among workers; none: make test WORKERS=
+WORKERS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status logs clean test lint format bench requirements
