@@ -5,7 +5,7 @@ received, availability, faults, mean time to repair. Every plant manager gets a 
 ### Inputs
 MySQL `inverter`, `customer` (targets, coordinates, time zones); MongoDB `inverterlog_YYYYMM` (tick rows that are not
 stale), `event` (201 to 203, the platform's own), `power_station`, `users`. Waits for `reliability_inverter` of the day;
-takes earlier days along that `inverterlog` has marked in `recompute`.
+takes earlier days along that `inverterlog` and `reliability_inverter` have marked in `recompute`.
 
 ### Outputs
 MongoDB `reliability_day`; the digest mails in `outbox`, by live runs only and once a manager and day.

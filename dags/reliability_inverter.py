@@ -7,11 +7,11 @@ MySQL `inverter`, `customer` (targets); MongoDB `inverterlog_YYYYMM` (tick rows)
 before), `event`, `event_type`, `users`, `power_station`. Waits for `inverterlog` of the interval.
 
 ### Outputs
-MongoDB `event`, `event_log`, `run_alert`, `run_alert_log_YYYYMM`; in `outbox` messages, of live runs only.
+MongoDB `event`, `event_log`, `run_alert` and its log; `migration_state`, marks in `recompute`; by live runs `outbox`.
 
 ### If it fails
-The next live run goes back to what is not right behind it, a day at the most, and tells what lasts. Nothing has to be
-cleared; clearing it, or `wattline history`, doubles no event. Runbook: `docs/runbooks/events.md`.
+The next live run goes back to what is not right, a day at the most, and tells what lasts. Nothing must be cleared;
+clearing, or `wattline history`, doubles no event. Runbook: `docs/runbooks/events.md`.
 """
 
 from datetime import timedelta

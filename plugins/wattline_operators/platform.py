@@ -93,19 +93,8 @@ class CompleteCommandsOperator(PipelineOperator):
             if not done:
                 return {"commands": 0, "queued": 0}
             commands.keep(database, done)
-            languages = commands.languages(database)
-            queued = sum(self._tell(database, command, languages, context) for command in done)
+            queued = commands.tell(database, done, run_name(context))
             return {"commands": commands.remove(database, done), "queued": queued}
-
-    def _tell(self, database: Any, command: dict[str, Any], languages: Any, context: Context) -> int:
-        from wattline.solar import commands
-
-        try:
-            notice = commands.notice(command, languages)
-            return _queue(database, [notice] if notice else [], context)
-        except (ArithmeticError, LookupError, TypeError, ValueError):
-            self.log.exception("Command %s is kept in command_history, and nobody is told of it", command["_id"])
-            return 0
 
 
 class ExpireSessionsOperator(PipelineOperator):

@@ -8,18 +8,23 @@ interrupted, the next run finds the command and does the rest. Other commands ar
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from pymongo import ReplaceOne
 from pymongo.database import Database
 
+from wattline.alerts import outbox, recipients
 from wattline.alerts.notice import Language, Notice, Person
+from wattline.alerts.sms_text import phone_digits
+from wattline.solar import event_types
 from wattline.storage.documents import Document, documents, translated
 
 RESET = "reset"
 AT_ONCE = 1_000
 """Commands that one run takes; the next takes the others."""
+log = logging.getLogger(__name__)
 
 
 def finished(database: Database[Document]) -> list[Document]:
@@ -58,6 +63,31 @@ def remove(database: Database[Document], commands: Sequence[Document]) -> int:
         return int(documents(database, "command_queue").delete_many({"_id": {"$in": kept}}).deleted_count)
 
 
+def tell(database: Database[Document], commands: Sequence[Document], run: str) -> int:
+    """Queue what the numbers that commands name are told; how many messages are new.
+
+    A command that cannot be told is logged, and stops no other.
+
+    Args:
+        database: holds the outbox, recipients and event types.
+        commands: documents of `command_queue`.
+        run: the run that tells, `dag_id/run_id`.
+
+    Raises:
+        TransientError: the server cannot be reached; telling again queues nothing twice.
+    """
+    of_numbers = languages(database)
+    people = recipients.load(database, {each["mcno"] for each in commands if isinstance(each["mcno"], int)})
+    types, queued = event_types.load(database), 0
+    for command in commands:
+        try:
+            found = notice(command, of_numbers)
+            queued += outbox.queue(database, [found] if found else [], people, types, run)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            log.exception("Command %s is kept in command_history, and nobody is told of it", command["_id"])
+    return queued
+
+
 def notice(command: Document, languages: dict[str, Language]) -> Notice | None:
     """What the number that a command names is told, by the same key each time; None where it went wrong or names none.
 
@@ -80,7 +110,7 @@ def notice(command: Document, languages: dict[str, Language]) -> Notice | None:
         invno=command.get("invno"),
         type=0,
         at=command["finished_at"],
-        to=(Person(phone, languages.get(_digits(phone), "ko"), phone=phone),),
+        to=(Person(phone, languages.get(phone_digits(phone), "ko"), phone=phone),),
     )
 
 
@@ -92,8 +122,4 @@ def languages(database: Database[Document]) -> dict[str, Language]:
     """
     with translated():
         users: Any = database["users"].find({"phone": {"$type": "string"}}, {"phone": 1, "language": 1})
-        return {_digits(user["phone"]): "en" if user.get("language") == "en" else "ko" for user in users}
-
-
-def _digits(phone: str) -> str:
-    return "".join(filter(str.isdigit, phone))
+        return {phone_digits(user["phone"]): "en" if user.get("language") == "en" else "ko" for user in users}
